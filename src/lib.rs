@@ -1,0 +1,9 @@
+//! RouteSim simulates a fleet of LLM serving engines behind a router.
+//!
+//! It answers which routing algorithm, how many GPUs of which kind, up to which request rate,
+//! under which SLO. This is the library under the two programs `routesim` and `routesim-sweep`.
+
+pub mod document;
+pub mod rng;
+pub mod trace;
+pub mod units;

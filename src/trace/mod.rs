@@ -1,0 +1,13 @@
+//! Requests: how files name them, and the columns that runs share.
+//!
+//! A file is read into [`Rows`] (one reader per format), checked row by row, and becomes a
+//! [`Trace`]: columns in the order of arrival, borrowed by every run. What a prompt shares with
+//! others is a [`Chain`] of block ids.
+
+mod chain;
+mod columns;
+mod row;
+
+pub use chain::{Chain, ONE_LEVEL};
+pub use columns::{NewRequest, Trace, TraceBuilder};
+pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
