@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::read::Table;
 
@@ -180,9 +180,9 @@ fn faults(label: &str, text: &str, mut found: Vec<(usize, String, Option<String>
 }
 
 fn entries(table: DeTable<'_>) -> Vec<Entry> {
-    let entry = |(key, value): (Spanned<_>, _)| Entry {
+    let entry = |(key, value): (Spanned<DeString<'_>>, _)| Entry {
         span: key.span(),
-        key: String::from(std::borrow::Cow::from(key.into_inner())),
+        key: key.into_inner().into_owned(),
         node: node(value),
     };
     let mut entries: Vec<Entry> = table.into_iter().map(entry).collect();
