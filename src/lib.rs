@@ -3,7 +3,10 @@
 //! It answers which routing algorithm, how many GPUs of which kind, up to which request rate,
 //! under which SLO. This is the library under the two programs `routesim` and `routesim-sweep`.
 
+pub mod cluster;
 pub mod document;
+pub mod engine;
 pub mod rng;
+pub mod router;
 pub mod trace;
 pub mod units;

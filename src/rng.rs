@@ -89,11 +89,7 @@ mod tests {
         let draw = |seed, name, entity| Stream::new(seed, name, entity).uniform().to_bits();
         let here = draw(42, "arrivals", 0);
         assert_eq!(here, draw(42, "arrivals", 0));
-        for other in [
-            draw(43, "arrivals", 0),
-            draw(42, "lengths", 0),
-            draw(42, "arrivals", 1),
-        ] {
+        for other in [draw(43, "arrivals", 0), draw(42, "lengths", 0), draw(42, "arrivals", 1)] {
             assert_ne!(here, other);
         }
     }

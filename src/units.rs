@@ -202,10 +202,7 @@ mod tests {
     #[test]
     fn seconds_become_whole_picoseconds() {
         assert_eq!(SimDuration::from_secs(1.5e-12).unwrap().as_ps(), 2);
-        assert_eq!(
-            SimDuration::from_secs(0.02).unwrap().as_ps(),
-            20 * PS_PER_MS
-        );
+        assert_eq!(SimDuration::from_secs(0.02).unwrap().as_ps(), 20 * PS_PER_MS);
     }
 
     #[test]

@@ -58,29 +58,16 @@ impl<'d> Table<'d> {
         let Kind::Table(entries) = &document.root.kind else {
             unreachable!("the root of a document is a table");
         };
-        Self {
-            findings,
-            path: String::new(),
-            at: 0,
-            entries,
-            known: Vec::new(),
-        }
+        Self { findings, path: String::new(), at: 0, entries, known: Vec::new() }
     }
 
     /// Returns the value of `key`, if the table has it.
     pub fn item(&mut self, key: &str) -> Option<Item<'d>> {
         self.known.push(key.to_owned());
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
-        Some(Item {
-            findings: self.findings,
-            path,
-            node: &entry.node,
-        })
+        let path =
+            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Some(Item { findings: self.findings, path, node: &entry.node })
     }
 
     /// Returns whether the table has `key`, without taking note of it.
@@ -103,9 +90,9 @@ impl<'d> Table<'d> {
         self.item(key)?.whole(range)
     }
 
-    /// Returns the whole number of `key` as a `u32`, from `low` up.
-    pub fn count(&mut self, key: &str, low: u32) -> Option<u32> {
-        let value = self.whole(key, u64::from(low)..=u64::from(u32::MAX))?;
+    /// Returns the whole number of `key` as a `u32` in `range`.
+    pub fn count(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.whole(key, u64::from(*range.start())..=u64::from(*range.end()))?;
         u32::try_from(value).ok()
     }
 
@@ -152,22 +139,14 @@ impl<'d> Table<'d> {
     /// Reports each key that was not asked for.
     pub fn close(self) {
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
+        for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let place = if self.path.is_empty() {
                 "at the top level".to_owned()
             } else {
                 format!("in [{}]", self.path)
             };
             let message = format!("unknown key `{}` {place}", entry.key);
-            self.findings.add(
-                entry.span.start,
-                message,
-                Some(did_you_mean(&entry.key, &known)),
-            );
+            self.findings.add(entry.span.start, message, Some(did_you_mean(&entry.key, &known)));
         }
     }
 }
@@ -180,8 +159,7 @@ impl<'d> Item<'d> {
 
     /// Reports a fault of this value.
     pub fn fault(&self, message: impl Into<String>, hint: Option<String>) {
-        self.findings
-            .add(self.node.span.start, message.into(), hint);
+        self.findings.add(self.node.span.start, message.into(), hint);
     }
 
     /// Reports that this value is not what was expected.
@@ -195,10 +173,7 @@ impl<'d> Item<'d> {
             Kind::Table(_) => "a table".to_owned(),
             Kind::Other(what) => (*what).to_owned(),
         };
-        self.fault(
-            format!("`{}` is {shown}, expected {expected}", self.path),
-            None,
-        );
+        self.fault(format!("`{}` is {shown}, expected {expected}", self.path), None);
     }
 
     /// Returns whether the value is a table.
@@ -235,11 +210,7 @@ impl<'d> Item<'d> {
         if value.is_none() {
             let (low, high) = (range.start(), range.end());
             let top = i64::MAX.unsigned_abs();
-            let upper = if *high >= top {
-                String::new()
-            } else {
-                format!(" to {high}")
-            };
+            let upper = if *high >= top { String::new() } else { format!(" to {high}") };
             self.wrong(&format!("a whole number from {low}{upper}"));
         }
         value
@@ -276,13 +247,7 @@ impl<'d> Item<'d> {
         };
         let at = self.node.span.start;
         let path = self.path.clone();
-        Some(Table {
-            findings: self.findings,
-            path,
-            at,
-            entries,
-            known: Vec::new(),
-        })
+        Some(Table { findings: self.findings, path, at, entries, known: Vec::new() })
     }
 
     /// Returns the value as a list.
@@ -312,7 +277,7 @@ mod tests {
             .settle(|root| {
                 let a = root.whole("a", 0..=9);
                 root.section("cluster", |cluster| {
-                    cluster.count("num_backends", 1);
+                    cluster.count("num_backends", 1..=9);
                     cluster.real("rate", Bounds::Positive);
                 });
                 a

@@ -71,12 +71,7 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.faults.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            let Fault {
-                line,
-                column,
-                message,
-                hint,
-            } = fault;
+            let Fault { line, column, message, hint } = fault;
             write!(f, "{separator}{}:{line}:{column}: {message}", self.label)?;
             if let Some(hint) = hint {
                 write!(f, "\nhint: {hint}")?;
@@ -108,11 +103,7 @@ impl Document {
             let span = root.span();
             let kind = Kind::Table(entries(root.into_inner()));
             let root = Node { span, kind };
-            return Ok(Self {
-                label: label.to_owned(),
-                text: text.to_owned(),
-                root,
-            });
+            return Ok(Self { label: label.to_owned(), text: text.to_owned(), root });
         }
         let found = errors.into_iter().map(|error| {
             let at = error.span().map_or(0, |span| span.start);
@@ -158,25 +149,12 @@ fn faults(label: &str, text: &str, mut found: Vec<(usize, String, Option<String>
     found.dedup();
     let place = |(at, message, hint): (usize, String, Option<String>)| {
         let before = &text.as_bytes()[..at.min(text.len())];
-        let line_start = before
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |p| p + 1);
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
-        let column = 1 + String::from_utf8_lossy(&before[line_start..])
-            .chars()
-            .count();
-        Fault {
-            line,
-            column,
-            message,
-            hint,
-        }
+        let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
+        Fault { line, column, message, hint }
     };
-    Faults {
-        label: label.to_owned(),
-        faults: found.into_iter().map(place).collect(),
-    }
+    Faults { label: label.to_owned(), faults: found.into_iter().map(place).collect() }
 }
 
 fn entries(table: DeTable<'_>) -> Vec<Entry> {
@@ -199,10 +177,9 @@ fn node(value: Spanned<DeValue<'_>>) -> Node {
             i64::from_str_radix(digits, number.radix())
                 .map_or(Kind::Other("a number beyond 64 bits"), Kind::Whole)
         }
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or(Kind::Other("a malformed number"), Kind::Real),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Kind::Other("a malformed number"), Kind::Real)
+        }
         DeValue::Boolean(truth) => Kind::Truth(truth),
         DeValue::Datetime(_) => Kind::Other("a date"),
         DeValue::Array(items) => Kind::List(items.into_iter().map(node).collect()),

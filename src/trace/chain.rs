@@ -59,11 +59,7 @@ mod tests {
     #[test]
     fn small_engine_blocks_are_cut_from_a_trace_block() {
         // 40 tokens in trace blocks of 32: ids 7 and 9, the second a quarter full.
-        let chain = Chain {
-            ids: &[7, 9],
-            block_tokens: 32,
-            shared_tokens: 40,
-        };
+        let chain = Chain { ids: &[7, 9], block_tokens: 32, shared_tokens: 40 };
         let keys: Vec<_> = (0..4).map(|index| chain.key(index, 16)).collect();
         assert_eq!(keys, [Some(7 << 32), Some(7 << 32 | 1), None, None]);
         assert_eq!(chain.whole_blocks(8), 5);
@@ -72,32 +68,16 @@ mod tests {
 
     #[test]
     fn a_large_engine_block_is_named_by_its_last_trace_block() {
-        let chain = Chain {
-            ids: &[1, 2, 3, 4, 5],
-            block_tokens: 8,
-            shared_tokens: 37,
-        };
+        let chain = Chain { ids: &[1, 2, 3, 4, 5], block_tokens: 8, shared_tokens: 37 };
         assert_eq!(chain.key(0, 16), Some(2 << 32));
         assert_eq!(chain.key(1, 16), Some(4 << 32));
-        assert_eq!(
-            chain.key(2, 16),
-            None,
-            "its last tokens are the request's own"
-        );
+        assert_eq!(chain.key(2, 16), None, "its last tokens are the request's own");
     }
 
     #[test]
     fn one_level_prefixes_share_the_whole_blocks_of_the_shorter() {
-        let short = Chain {
-            ids: &[3],
-            block_tokens: ONE_LEVEL,
-            shared_tokens: 40,
-        };
-        let long = Chain {
-            ids: &[3],
-            block_tokens: ONE_LEVEL,
-            shared_tokens: 80,
-        };
+        let short = Chain { ids: &[3], block_tokens: ONE_LEVEL, shared_tokens: 40 };
+        let long = Chain { ids: &[3], block_tokens: ONE_LEVEL, shared_tokens: 80 };
         assert_eq!(short.key(1, 16), long.key(1, 16));
         assert_eq!(short.key(2, 16), None);
         assert!(long.key(2, 16).is_some());

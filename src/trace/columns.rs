@@ -76,36 +76,15 @@ impl TraceBuilder {
     /// not cover its shared tokens or covers more than the prompt: readers and generators must
     /// refuse such a request.
     pub fn push(&mut self, request: NewRequest<'_>) {
-        let NewRequest {
-            arrival,
-            prompt_tokens,
-            output_tokens,
-            ..
-        } = request;
-        assert!(
-            prompt_tokens > 0 && output_tokens > 0,
-            "a request of no tokens"
-        );
-        assert!(
-            prompt_tokens.checked_add(output_tokens).is_some(),
-            "a request beyond u32 tokens"
-        );
-        let NewRequest {
-            chain,
-            shared_tokens,
-            session,
-            model,
-            ..
-        } = request;
-        assert!(
-            shared_tokens <= prompt_tokens,
-            "a prefix longer than its prompt"
-        );
+        let fits = |id: &u32| *id < 1 << 31;
+        assert!(request.chain.iter().all(fits), "chain ids leave the top bit free");
+        let NewRequest { arrival, prompt_tokens, output_tokens, .. } = request;
+        assert!(prompt_tokens > 0 && output_tokens > 0, "a request of no tokens");
+        assert!(prompt_tokens.checked_add(output_tokens).is_some(), "a request beyond u32 tokens");
+        let NewRequest { chain, shared_tokens, session, model, .. } = request;
+        assert!(shared_tokens <= prompt_tokens, "a prefix longer than its prompt");
         let cover = chain.len() as u64 * u64::from(self.0.block_tokens);
-        assert!(
-            u64::from(shared_tokens) <= cover,
-            "a chain shorter than what it shares"
-        );
+        assert!(u64::from(shared_tokens) <= cover, "a chain shorter than what it shares");
 
         let trace = &mut self.0;
         trace.arrivals.push(arrival);
@@ -173,9 +152,7 @@ impl Trace {
 
     /// Returns the name of the model the request asks for, if it names one.
     pub fn model(&self, id: RequestId) -> Option<&str> {
-        self.model_names
-            .get(self.models[id.index()] as usize)
-            .map(String::as_str)
+        self.model_names.get(self.models[id.index()] as usize).map(String::as_str)
     }
 
     /// Returns the names of all models that requests ask for.

@@ -106,19 +106,13 @@ impl TraceError {
 impl RowFault {
     /// Makes a fault without a hint.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 
     /// Adds a hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -208,10 +202,8 @@ fn rebase(arrival_ns: i64, first_ns: i64) -> Result<SimTime, RowFault> {
     let ns = arrival_ns.abs_diff(first_ns);
     if ns > longest {
         let days = ns / 86_400_000_000_000;
-        return Err(RowFault::new(format!(
-            "the rows span {days} days, more than the clock's 100"
-        ))
-        .hint("times are in milliseconds; cut the trace, or check the unit"));
+        return Err(RowFault::new(format!("the rows span {days} days, more than the clock's 100"))
+            .hint("times are in milliseconds; cut the trace, or check the unit"));
     }
     Ok(SimTime::from_ps(ns * PS_PER_NS))
 }

@@ -1,0 +1,473 @@
+//! One serving engine, step by step, after vLLM's v1 scheduler.
+//!
+//! The loop that this follows: drain what has arrived; compose the next step; if fewer than
+//! `depth` steps are in flight, compose another at once; else wait for the oldest to end, take its
+//! tokens, free what is finished. With a depth of 2 (async scheduling, vLLM's default) step k is
+//! composed when step k − 2 ends, which is when step k − 1 starts: a request that arrives during
+//! step j first runs in step j + 2. Who calls keeps the clock: [`Backend::schedule`] when requests
+//! have reached an idle backend, [`Backend::finish_step`] at [`Backend::next_end`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::trace::Chain;
+use crate::units::{RequestId, SimDuration, SimTime};
+
+use super::kv_cache::KvCache;
+use super::sequence::{Sequence, Work};
+use super::spec::ClusterSpec;
+use super::step::{BatchShape, StepModel};
+
+/// Something a backend did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The scheduler took it for the first time.
+    Scheduled {
+        /// Which request.
+        request: RequestId,
+        /// Leading tokens whose KV was in the cache.
+        cached_tokens: u32,
+    },
+    /// It lost its blocks and waits again, to be recomputed.
+    Preempted {
+        /// Which request.
+        request: RequestId,
+    },
+    /// A step gave it a token.
+    Token {
+        /// Which request.
+        request: RequestId,
+        /// Whether this backend is done with it.
+        last: bool,
+    },
+}
+
+/// Why a backend does not take a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// `max_queue_depth` requests wait already.
+    QueueFull,
+    /// It needs more blocks than the backend has.
+    NeverFits,
+}
+
+/// What a backend did in the measured part of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendStats {
+    /// Time with a step running, from the start of the window to the end of the run.
+    pub busy: SimDuration,
+    /// Steps composed over the whole run.
+    pub steps: u64,
+    /// Blocks whose content was evicted, from the start of the window on.
+    pub evictions: u64,
+    /// Integral over the window of the requests that wait or run, in request-picoseconds.
+    pub load_ps: u128,
+}
+
+/// The measured part of a run: warm-up before it, drain after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first measured arrival.
+    pub from: SimTime,
+    /// The last arrival.
+    pub to: SimTime,
+}
+
+#[derive(Debug)]
+struct Step {
+    end: SimTime,
+    /// Index of the sequence, and whether the step gives it a token.
+    entries: Vec<(usize, bool)>,
+}
+
+/// One serving engine.
+#[derive(Debug)]
+pub struct Backend<'t> {
+    step_model: Arc<StepModel>,
+    max_batch_tokens: u32,
+    max_batch_size: usize,
+    max_queue_depth: usize,
+    block_size: u32,
+    depth: usize,
+    cache: KvCache,
+    /// Slots; a free one is `None`.
+    sequences: Vec<Option<Sequence<'t>>>,
+    free_slots: Vec<usize>,
+    waiting: VecDeque<usize>,
+    running: Vec<usize>,
+    /// Done here, with their KV kept until it is sent on.
+    parked: Vec<usize>,
+    in_flight: VecDeque<Step>,
+    last_end: SimTime,
+    window: Window,
+    load_since: SimTime,
+    /// Evictions before the window, once it has begun.
+    evictions_before: Option<u64>,
+    stats: BackendStats,
+}
+
+impl<'t> Backend<'t> {
+    /// Makes an idle backend with an empty cache.
+    pub fn new(spec: &ClusterSpec, step_model: Arc<StepModel>, window: Window) -> Self {
+        Self {
+            step_model,
+            max_batch_tokens: spec.max_batch_tokens,
+            max_batch_size: spec.max_batch_size as usize,
+            max_queue_depth: spec.max_queue_depth as usize,
+            block_size: spec.kv_block_size,
+            depth: if spec.async_scheduling { 2 } else { 1 },
+            // vLLM keeps one block aside as the null block.
+            cache: KvCache::new(spec.kv_cache_blocks - 1),
+            sequences: Vec::new(),
+            free_slots: Vec::new(),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            parked: Vec::new(),
+            in_flight: VecDeque::new(),
+            last_end: SimTime::ZERO,
+            window,
+            load_since: window.from,
+            evictions_before: None,
+            stats: BackendStats::default(),
+        }
+    }
+
+    /// Returns the requests that wait for their first or next admission.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns the requests in the running batch.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Returns the KV cache.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
+    pub fn cached_tokens(&self, chain: &Chain<'_>) -> u32 {
+        let held = |index: &u32| {
+            let key = chain.key(*index, self.block_size);
+            key.is_some_and(|key| self.cache.find(key).is_some())
+        };
+        let whole = chain.whole_blocks(self.block_size);
+        let first_missing = (0..whole).find(|index| !held(index));
+        first_missing.unwrap_or(whole) * self.block_size
+    }
+
+    /// Returns when the oldest step in flight ends, or `None` when the backend is idle.
+    pub fn next_end(&self) -> Option<SimTime> {
+        self.in_flight.front().map(|step| step.end)
+    }
+
+    /// Returns what the backend did, up to the end of the run.
+    pub fn stats(&self) -> BackendStats {
+        let before = self.evictions_before.unwrap_or(self.cache.evictions());
+        BackendStats { evictions: self.cache.evictions() - before, ..self.stats }
+    }
+
+    /// Puts a request on the waiting queue.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the backend does not take it; nothing is left behind.
+    pub fn enqueue(&mut self, work: Work<'t>, now: SimTime) -> Result<(), Refusal> {
+        let sequence = Sequence::new(work);
+        if self.blocks_for(sequence.tokens_at_end()) > self.cache.total() {
+            return Err(Refusal::NeverFits);
+        }
+        if self.waiting.len() >= self.max_queue_depth {
+            return Err(Refusal::QueueFull);
+        }
+        self.note_load(now);
+        let slot = match self.free_slots.pop() {
+            Some(slot) => {
+                self.sequences[slot] = Some(sequence);
+                slot
+            }
+            None => {
+                self.sequences.push(Some(sequence));
+                self.sequences.len() - 1
+            }
+        };
+        self.waiting.push_back(slot);
+        Ok(())
+    }
+
+    /// Composes steps until `depth` are in flight or nothing can run.
+    pub fn schedule(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
+        if self.evictions_before.is_none() && now >= self.window.from {
+            self.evictions_before = Some(self.cache.evictions());
+        }
+        while self.in_flight.len() < self.depth {
+            let preempted = self.waiting.len();
+            let entries = self.compose(now, notices);
+            if !entries.is_empty() {
+                self.launch(entries, now);
+            } else if self.in_flight.is_empty() && self.waiting.len() > preempted {
+                // The only running request preempted itself: its blocks are free now, so the
+                // next pass can admit it.
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// Ends the oldest step: gives out its tokens and frees what is finished. The caller then
+    /// calls [`schedule`](Self::schedule).
+    ///
+    /// # Panics
+    ///
+    /// When no step is in flight.
+    pub fn finish_step(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
+        self.note_load(now);
+        let step = self.in_flight.pop_front().expect("a step end without a step");
+        debug_assert_eq!(step.end, now);
+        for (slot, gives_token) in step.entries {
+            if !gives_token {
+                continue;
+            }
+            let sequence = self.sequences[slot].as_mut().expect("a step holds its sequences");
+            sequence.generated += 1;
+            let request = sequence.work.request;
+            let last = sequence.is_done();
+            notices.push(Notice::Token { request, last });
+            if last {
+                self.retire(slot);
+            }
+        }
+    }
+
+    /// Frees the blocks of a request whose KV has been sent on, or was not wanted after all.
+    ///
+    /// # Panics
+    ///
+    /// When the request is not kept here.
+    pub fn release(&mut self, request: RequestId) {
+        let at = self.parked.iter().position(|slot| self.sequence(*slot).work.request == request);
+        let slot = self.parked.remove(at.expect("only what is parked is released"));
+        self.free_blocks(slot);
+        self.vacate(slot);
+    }
+
+    /// Chooses what the next step computes and gives it blocks.
+    fn compose(&mut self, now: SimTime, notices: &mut Vec<Notice>) -> Vec<(usize, u32)> {
+        let mut entries = Vec::with_capacity(self.running.len() + 1);
+        let mut budget = self.max_batch_tokens;
+        let waiting = self.waiting.len();
+        self.continue_running(&mut budget, &mut entries, notices);
+        if self.waiting.len() == waiting {
+            self.admit_waiting(&mut budget, &mut entries, notices);
+        }
+        self.note_load(now);
+        entries
+    }
+
+    /// Running requests first, in order. Where blocks lack, the last of them gives way.
+    fn continue_running(
+        &mut self,
+        budget: &mut u32,
+        entries: &mut Vec<(usize, u32)>,
+        notices: &mut Vec<Notice>,
+    ) {
+        let mut at = 0;
+        while at < self.running.len() && *budget > 0 {
+            let slot = self.running[at];
+            let sequence = self.sequence(slot);
+            let tokens = sequence.next_tokens().min(*budget);
+            if tokens == 0 {
+                at += 1;
+                continue;
+            }
+            let held = sequence.blocks.len();
+            let missing = self.blocks_for(sequence.computed + tokens) as usize - held;
+            while missing > self.cache.unheld() as usize {
+                let victim = self.running.pop().expect("the one that needs blocks runs");
+                self.preempt(victim, notices);
+                if victim == slot {
+                    return;
+                }
+            }
+            self.extend(slot, tokens);
+            entries.push((slot, tokens));
+            *budget -= tokens;
+            at += 1;
+        }
+    }
+
+    /// Then waiting requests, first come first served, none overtaken: one is admitted when the
+    /// blocks of all its known tokens are there (vLLM's full input reserve).
+    fn admit_waiting(
+        &mut self,
+        budget: &mut u32,
+        entries: &mut Vec<(usize, u32)>,
+        notices: &mut Vec<Notice>,
+    ) {
+        while *budget > 0 && self.running.len() < self.max_batch_size {
+            let Some(&slot) = self.waiting.front() else {
+                break;
+            };
+            let hits = self.hits(slot);
+            let sequence = self.sequence(slot);
+            let known = sequence.known();
+            let missing = self.blocks_for(known) as usize - hits.len();
+            let reusable = hits.iter().filter(|block| self.cache.is_unheld(**block)).count();
+            if missing + reusable > self.cache.unheld() as usize {
+                break;
+            }
+            self.waiting.pop_front();
+            let block_size = self.block_size;
+            let cached_tokens = u32::try_from(hits.len()).expect("held blocks") * block_size;
+            for block in &hits {
+                self.cache.hold(*block);
+            }
+            let sequence = self.sequence_mut(slot);
+            sequence.registered = cached_tokens / block_size;
+            sequence.blocks = hits;
+            sequence.target = known;
+            sequence.computed = cached_tokens.max(sequence.delivered_kv());
+            if !std::mem::replace(&mut sequence.seen, true) {
+                let request = sequence.work.request;
+                notices.push(Notice::Scheduled { request, cached_tokens });
+            }
+            let tokens = (known - sequence.computed).min(*budget);
+            self.extend(slot, tokens);
+            self.running.push(slot);
+            entries.push((slot, tokens));
+            *budget -= tokens;
+        }
+    }
+
+    /// The longest chain of cached blocks that a waiting request begins with. Its last known token
+    /// is always computed, so it never counts.
+    fn hits(&self, slot: usize) -> Vec<u32> {
+        let sequence = self.sequence(slot);
+        if sequence.delivered_kv() > 0 {
+            return Vec::new();
+        }
+        let most = (sequence.known() - 1) / self.block_size;
+        (0..most).map_while(|index| self.cache.find(sequence.key(index, self.block_size))).collect()
+    }
+
+    /// Gives a sequence the blocks of its next tokens and tells the cache of those that are full:
+    /// as soon as they are scheduled, but a generated token only once it is known.
+    fn extend(&mut self, slot: usize, tokens: u32) {
+        let block_size = self.block_size;
+        let sequence = self.sequences[slot].as_mut().expect("a live sequence");
+        sequence.computed += tokens;
+        let wanted = sequence.computed.div_ceil(block_size) as usize;
+        while sequence.blocks.len() < wanted {
+            sequence.blocks.push(self.cache.allocate());
+        }
+        let full = sequence.computed.min(sequence.known()) / block_size;
+        for index in sequence.registered..full {
+            self.cache.register(sequence.blocks[index as usize], sequence.key(index, block_size));
+        }
+        sequence.registered = sequence.registered.max(full);
+    }
+
+    /// Puts a composed step behind those in flight.
+    fn launch(&mut self, entries: Vec<(usize, u32)>, now: SimTime) {
+        let mut shape = BatchShape::default();
+        let mut members = Vec::with_capacity(entries.len());
+        for (slot, tokens) in entries {
+            let sequence = self.sequence(slot);
+            let before = u64::from(sequence.computed - tokens);
+            let tokens = u64::from(tokens);
+            if tokens == 1 && before > 0 {
+                shape.decodes += 1;
+                shape.context_tokens += before + 1;
+            } else {
+                shape.prefill_tokens += tokens;
+                shape.attention_halves += tokens * (2 * before + tokens);
+            }
+            members.push((slot, sequence.computed >= sequence.target));
+        }
+        let start = self.last_end.max(now);
+        let end = start + self.step_model.step_time(&shape, self.stats.steps == 0);
+        self.stats.steps += 1;
+        self.stats.busy += end.saturating_since(start.max(self.window.from));
+        self.last_end = end;
+        self.in_flight.push_back(Step { end, entries: members });
+    }
+
+    /// Takes a running request's blocks and puts it at the front of the queue.
+    fn preempt(&mut self, slot: usize, notices: &mut Vec<Notice>) {
+        self.free_blocks(slot);
+        let sequence = self.sequence_mut(slot);
+        sequence.reset();
+        notices.push(Notice::Preempted { request: sequence.work.request });
+        self.waiting.push_front(slot);
+    }
+
+    /// Takes a request that is done here off the batch, or off the queue when it was preempted
+    /// with its last token in flight.
+    fn retire(&mut self, slot: usize) {
+        if let Some(at) = self.running.iter().position(|running| *running == slot) {
+            self.running.remove(at);
+        } else {
+            self.waiting.retain(|waiting| *waiting != slot);
+        }
+        let work = self.sequence(slot).work;
+        if work.prefill_only && work.output_tokens > 1 {
+            self.parked.push(slot);
+        } else {
+            self.free_blocks(slot);
+            self.vacate(slot);
+        }
+    }
+
+    /// Gives a sequence's blocks back, last first, so that its deepest are evicted first.
+    fn free_blocks(&mut self, slot: usize) {
+        let blocks = std::mem::take(&mut self.sequence_mut(slot).blocks);
+        for block in blocks.iter().rev() {
+            self.cache.release(*block);
+        }
+    }
+
+    fn vacate(&mut self, slot: usize) {
+        self.sequences[slot] = None;
+        self.free_slots.push(slot);
+    }
+
+    /// Adds the time since the last change to the integral of the load.
+    fn note_load(&mut self, now: SimTime) {
+        let until = now.min(self.window.to);
+        let span = until.saturating_since(self.load_since);
+        let load = (self.waiting.len() + self.running.len()) as u128;
+        self.stats.load_ps += load * u128::from(span.as_ps());
+        self.load_since = self.load_since.max(until);
+    }
+
+    fn blocks_for(&self, tokens: u32) -> u32 {
+        tokens.div_ceil(self.block_size)
+    }
+
+    fn sequence(&self, slot: usize) -> &Sequence<'t> {
+        self.sequences[slot].as_ref().expect("a live sequence")
+    }
+
+    fn sequence_mut(&mut self, slot: usize) -> &mut Sequence<'t> {
+        self.sequences[slot].as_mut().expect("a live sequence")
+    }
+
+    /// Checks the laws of one backend between events: blocks add up and, once all of an instant
+    /// is `settled`, it is not idle with work that it could run.
+    #[cfg(test)]
+    pub(crate) fn check(&self, settled: bool) {
+        self.cache.check();
+        let held: usize = self.sequences.iter().flatten().map(|s| s.blocks.len()).sum();
+        let used = (self.cache.total() - self.cache.unheld()) as usize;
+        assert!(held >= used, "a block is held by nobody: {held} holders of {used} blocks");
+        if settled && self.in_flight.is_empty() {
+            assert!(self.running.is_empty(), "running requests on an idle backend");
+            assert!(
+                self.waiting.is_empty() || !self.parked.is_empty(),
+                "an idle backend has requests waiting"
+            );
+        }
+    }
+}

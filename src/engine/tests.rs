@@ -1,0 +1,362 @@
+//! The laws, over random fleets and workloads and every algorithm, and the cases that a simulator
+//! of this kind is known to get wrong.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::router::{AlgorithmSpec, RejectReason};
+use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
+use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
+
+use super::sim::{Outcome, RequestRecord, RunRecord, Sim, Sink};
+
+/// Everything that a run says.
+#[derive(Debug, Default, PartialEq)]
+struct Tape {
+    gaps: Vec<(RequestId, SimDuration)>,
+    outcomes: Vec<RequestRecord>,
+}
+
+impl Sink for Tape {
+    fn token_gap(&mut self, request: RequestId, gap: SimDuration) {
+        self.gaps.push((request, gap));
+    }
+
+    fn outcome(&mut self, record: &RequestRecord) {
+        self.outcomes.push(*record);
+    }
+}
+
+fn cluster(num_backends: u32) -> ClusterSpec {
+    ClusterSpec {
+        gpu: Gpu::by_name("H100Sxm").unwrap(),
+        num_backends,
+        max_batch_tokens: 16_384,
+        max_batch_size: 256,
+        max_queue_depth: 256,
+        kv_cache_blocks: 32_768,
+        kv_block_size: 16,
+        async_scheduling: true,
+        step: StepSpec::default(),
+        disaggregated: None,
+    }
+}
+
+fn algorithm(name: &str) -> AlgorithmSpec {
+    AlgorithmSpec::by_name(name).unwrap()
+}
+
+/// Requests of (arrival in ms, prompt, output) that share nothing.
+fn plain(rows: &[(u64, u32, u32)]) -> Trace {
+    prefixed(
+        &rows.iter().map(|(ms, prompt, output)| (*ms, *prompt, *output, 0)).collect::<Vec<_>>(),
+    )
+}
+
+/// Requests of (arrival in ms, prompt, output, length of the one shared prefix).
+fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
+    let mut builder = TraceBuilder::default();
+    for &(ms, prompt_tokens, output_tokens, shared_tokens) in rows {
+        builder.push(NewRequest {
+            arrival: SimTime::from_ps(ms * PS_PER_MS),
+            prompt_tokens,
+            output_tokens,
+            chain: if shared_tokens == 0 { &[] } else { &[0] },
+            shared_tokens,
+            session: None,
+            model: None,
+        });
+    }
+    builder.finish()
+}
+
+/// Runs and checks the laws of the backends after every event.
+fn run(cluster: &ClusterSpec, algorithm: &AlgorithmSpec, trace: &Trace) -> (Tape, RunRecord) {
+    let mut tape = Tape::default();
+    let sim = Sim::new(cluster, algorithm, trace, 0, 42).unwrap();
+    let record = sim.run_watched(&mut tape, Sim::check).unwrap();
+    tape.outcomes.sort_by_key(|outcome| outcome.request);
+    (tape, record)
+}
+
+fn ttft_ms(tape: &Tape, trace: &Trace, index: usize) -> f64 {
+    let record = &tape.outcomes[index];
+    record.first_token.unwrap().since(trace.arrival(record.request)).as_ms()
+}
+
+#[test]
+fn an_arrival_joins_the_running_batch() {
+    let trace = plain(&[(0, 100, 1_000), (100, 10, 10)]);
+    let (tape, _) = run(&cluster(1), &algorithm("round_robin"), &trace);
+    // It waits for the step in flight and the one composed behind it: three steps of 12.5 ms.
+    let ttft = ttft_ms(&tape, &trace, 1);
+    assert!(ttft < 45.0, "{ttft} ms behind a thousand tokens of another");
+}
+
+#[test]
+fn prefill_never_runs_beyond_its_rate() {
+    let trace = plain(&[(0, 1_000, 2); 16]);
+    let (tape, _) = run(&cluster(1), &algorithm("round_robin"), &trace);
+    let last = (0..16).map(|index| ttft_ms(&tape, &trace, index)).fold(0.0, f64::max);
+    assert!(last >= 320.0, "16,000 tokens at 50,000 a second in {last} ms");
+}
+
+#[test]
+fn a_lone_request_takes_what_the_model_says() {
+    // 64 tokens of prefill are 1.28 ms; four decodes of 12.5 ms follow.
+    let trace = plain(&[(0, 64, 5)]);
+    let (tape, record) = run(&cluster(1), &algorithm("round_robin"), &trace);
+    assert!((ttft_ms(&tape, &trace, 0) - 1.28).abs() < 1e-9);
+    assert_eq!(tape.gaps.len(), 4);
+    assert!(tape.gaps.iter().all(|(_, gap)| (gap.as_ms() - 12.5).abs() < 1e-9));
+    assert!((record.end.as_ms() - 51.28).abs() < 1e-9);
+    assert!((record.backends[0].busy.as_ms() - 51.28).abs() < 1e-9, "busy time is GPU time");
+}
+
+#[test]
+fn a_prefix_is_not_there_before_it_is_computed() {
+    let trace = prefixed(&[(0, 50_000, 1, 50_000), (0, 50_000, 1, 50_000)]);
+    let (tape, _) = run(&cluster(1), &algorithm("round_robin"), &trace);
+    for index in 0..2 {
+        assert!(ttft_ms(&tape, &trace, index) >= 999.0);
+    }
+}
+
+#[test]
+fn a_hit_is_worth_what_is_resident_and_no_more() {
+    let trace = prefixed(&[(0, 64, 1, 16), (1_000, 5_000, 1, 5_000)]);
+    let (tape, _) = run(&cluster(1), &algorithm("round_robin"), &trace);
+    assert_eq!(tape.outcomes[1].cached_tokens, 16);
+    assert!(ttft_ms(&tape, &trace, 1) >= 99.0);
+}
+
+#[test]
+fn a_cached_prompt_still_computes_its_last_block() {
+    let trace = prefixed(&[(0, 64, 1, 64), (1_000, 64, 1, 64)]);
+    let (tape, _) = run(&cluster(1), &algorithm("prefix_aware"), &trace);
+    assert_eq!(tape.outcomes[1].cached_tokens, 48);
+}
+
+#[test]
+fn block_chains_shorten_prefill() {
+    let mut builder = TraceBuilder::new(512, Vec::new());
+    for (ms, chain) in [(0, [0, 1, 2]), (1_000, [0, 1, 3])] {
+        builder.push(NewRequest {
+            arrival: SimTime::from_ps(ms * PS_PER_MS),
+            prompt_tokens: 1_536,
+            output_tokens: 1,
+            chain: &chain,
+            shared_tokens: 1_536,
+            session: None,
+            model: None,
+        });
+    }
+    let trace = builder.finish();
+    let (tape, _) = run(&cluster(2), &algorithm("prefix_overlap"), &trace);
+    assert_eq!(tape.outcomes[0].backend, tape.outcomes[1].backend);
+    assert_eq!(tape.outcomes[1].cached_tokens, 1_024);
+    assert!((ttft_ms(&tape, &trace, 1) - 512.0 / 50.0).abs() < 1e-6);
+}
+
+#[test]
+fn output_is_not_reserved_and_preemption_recomputes() {
+    // 31 usable blocks hold two prompts of 10 blocks but not both outputs of 10 blocks.
+    let small = ClusterSpec { kv_cache_blocks: 32, ..cluster(1) };
+    let trace = plain(&[(0, 160, 160), (0, 160, 160)]);
+    let (tape, _) = run(&small, &algorithm("round_robin"), &trace);
+    assert!(tape.outcomes.iter().all(|outcome| outcome.outcome == Outcome::Finished));
+    assert_eq!(tape.outcomes[0].preemptions, 0, "the first to run keeps its blocks");
+    assert!(tape.outcomes[1].preemptions > 0);
+    assert_eq!(tape.gaps.len(), 2 * 159, "no token is lost or made twice");
+}
+
+#[test]
+fn what_can_never_fit_is_rejected_at_once_and_nothing_is_wedged() {
+    let small = ClusterSpec { kv_cache_blocks: 11, ..cluster(1) };
+    let trace = plain(&[(0, 100, 20), (10, 1_000, 20), (5_000, 10, 5), (6_000, 10, 5)]);
+    let (tape, _) = run(&small, &algorithm("round_robin"), &trace);
+    let outcomes: Vec<Outcome> = tape.outcomes.iter().map(|outcome| outcome.outcome).collect();
+    let never = Outcome::Rejected(RejectReason::NeverFits);
+    assert_eq!(outcomes, [Outcome::Finished, never, Outcome::Finished, Outcome::Finished]);
+}
+
+#[test]
+fn a_full_queue_refuses_and_says_so() {
+    let narrow = ClusterSpec { max_batch_size: 1, max_queue_depth: 2, ..cluster(1) };
+    let trace = plain(&[(0, 10, 100), (50, 10, 1), (60, 10, 1), (70, 10, 1)]);
+    let (tape, _) = run(&narrow, &algorithm("least_outstanding"), &trace);
+    assert_eq!(tape.outcomes[3].outcome, Outcome::Rejected(RejectReason::NoBackend));
+    assert_eq!(tape.outcomes[2].outcome, Outcome::Finished);
+}
+
+#[test]
+fn a_disaggregated_fleet_serves_every_request() {
+    let mut split = cluster(8);
+    split.disaggregated = Some(DisaggregatedSpec {
+        prefill_backends: 2,
+        decode_backends: 6,
+        kv_transfer_latency: SimDuration::from_ps(500_000_000),
+        kv_transfer_bandwidth_gb_s: 50.0,
+        kv_bytes_per_token: 327_680,
+    });
+    let rows: Vec<_> = (0..500).map(|index| (index * 20, 256, 1 + (index % 40) as u32)).collect();
+    let trace = plain(&rows);
+    for spec in AlgorithmSpec::all() {
+        let (tape, record) = run(&split, &spec, &trace);
+        assert_eq!(tape.outcomes.len(), 500);
+        assert!(tape.outcomes.iter().all(|outcome| outcome.outcome == Outcome::Finished));
+        assert!(record.dispatched[..2].iter().sum::<u64>() == 500);
+    }
+    // Prefill 5.12 ms, transfer 0.5 + 1.68 ms, one decode of 12.5 ms.
+    let (tape, _) = run(&split, &algorithm("round_robin"), &plain(&[(0, 256, 2)]));
+    assert!((tape.gaps[0].1.as_ms() - (0.5 + 1.677_721_6 + 12.5)).abs() < 1e-6);
+}
+
+#[test]
+fn async_scheduling_runs_an_arrival_two_steps_later() {
+    let fixed = LinearModel { step_ms: 10.0, ..LinearModel::default() };
+    let trace = plain(&[(0, 16, 50), (5, 16, 2)]);
+    let ttft = |async_scheduling| {
+        let spec = ClusterSpec { async_scheduling, step: StepSpec::Linear(fixed), ..cluster(1) };
+        let (tape, _) = run(&spec, &algorithm("round_robin"), &trace);
+        ttft_ms(&tape, &trace, 1)
+    };
+    // It lands in step 1 (0 to 10 ms). Composed at 10 ms it runs from 20 ms, or at once.
+    assert!((ttft(true) - 25.0).abs() < 1e-9);
+    assert!((ttft(false) - 15.0).abs() < 1e-9);
+}
+
+#[test]
+fn an_arrival_on_a_step_end_may_join_the_next_batch() {
+    let fixed = LinearModel { step_ms: 10.0, ..LinearModel::default() };
+    let spec = ClusterSpec { async_scheduling: false, step: StepSpec::Linear(fixed), ..cluster(1) };
+    let trace = plain(&[(0, 16, 50), (10, 16, 2)]);
+    let (tape, _) = run(&spec, &algorithm("round_robin"), &trace);
+    assert!((ttft_ms(&tape, &trace, 1) - 10.0).abs() < 1e-9);
+}
+
+/// A workload that strains a small fleet: bursts, tiny caches, shared and fully cached prompts.
+fn workload() -> impl Strategy<Value = Trace> {
+    let arrival = prop_oneof![Just(0_u64), 0..60_u64, (0..20_u64).prop_map(|step| step * 10)];
+    let prompt = prop_oneof![1..200_u32, (1..8_u32).prop_map(|blocks| blocks * 16)];
+    let output = prop_oneof![Just(1_u32), Just(2), 1..200_u32];
+    let request = (arrival, prompt, output, 0..4_u32, 0..=100_u32, proptest::option::of(0..3_u32));
+    proptest::collection::vec(request, 1..40).prop_map(|rows| {
+        let mut builder = TraceBuilder::new(ONE_LEVEL, Vec::new());
+        for (ms, prompt_tokens, output_tokens, prefix, share, session) in rows {
+            let shared_tokens = prompt_tokens * share / 100;
+            builder.push(NewRequest {
+                arrival: SimTime::from_ps(ms * PS_PER_MS),
+                prompt_tokens,
+                output_tokens,
+                chain: &[prefix],
+                shared_tokens,
+                session,
+                model: None,
+            });
+        }
+        builder.finish()
+    })
+}
+
+fn fleet() -> impl Strategy<Value = ClusterSpec> {
+    let linear = LinearModel {
+        step_ms: 10.0,
+        prefill_token_ms: 0.05,
+        decode_ms: 0.02,
+        context_token_ms: 1e-4,
+        attention_pair_ms: 1e-5,
+        first_step_ms: 30.0,
+        ..LinearModel::default()
+    };
+    let round = LinearModel { step_ms: 10.0, ..LinearModel::default() };
+    let step = prop_oneof![
+        Just(StepSpec::default()),
+        Just(StepSpec::Linear(linear)),
+        Just(StepSpec::Linear(round)),
+    ];
+    let limits = (1..5_u32, 13..60_u32, 1..6_u32, prop_oneof![1..40_u32, 100..600_u32], 1..20_u32);
+    (limits, any::<bool>(), any::<bool>(), step).prop_map(|(limits, asynchronous, split, step)| {
+        let (num_backends, blocks, max_batch_size, max_batch_tokens, max_queue_depth) = limits;
+        let split = DisaggregatedSpec {
+            prefill_backends: 1,
+            decode_backends: num_backends - u32::from(num_backends > 1),
+            kv_transfer_latency: SimDuration::from_ps(if split { 0 } else { 500_000_000 }),
+            kv_transfer_bandwidth_gb_s: 50.0,
+            kv_bytes_per_token: 327_680,
+        };
+        ClusterSpec {
+            max_batch_tokens,
+            max_batch_size,
+            max_queue_depth,
+            kv_cache_blocks: blocks,
+            async_scheduling: asynchronous,
+            step,
+            disaggregated: Some(split).filter(|_| num_backends > 2),
+            ..cluster(num_backends)
+        }
+    })
+}
+
+/// Conservation and causality of one run.
+fn check_records(tape: &Tape, trace: &Trace) {
+    let ids: Vec<RequestId> = tape.outcomes.iter().map(|record| record.request).collect();
+    assert_eq!(ids, trace.ids().collect::<Vec<_>>(), "one outcome for each request");
+    let mut gaps: BTreeMap<RequestId, u32> = BTreeMap::new();
+    for (request, _) in &tape.gaps {
+        *gaps.entry(*request).or_default() += 1;
+    }
+    for record in &tape.outcomes {
+        let id = record.request;
+        if record.outcome == Outcome::Finished {
+            let made = gaps.get(&id).copied().unwrap_or(0) + 1;
+            assert_eq!(made, trace.output_tokens(id), "tokens of {id:?}");
+            let times = [Some(trace.arrival(id)), record.scheduled, record.first_token];
+            let times: Vec<SimTime> =
+                times.into_iter().flatten().chain(record.last_token).collect();
+            assert!(times.len() == 4 && times.is_sorted(), "{record:?}");
+            assert!(record.cached_tokens < trace.prompt_tokens(id));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_laws_hold(spec in fleet(), trace in workload()) {
+        for algorithm in AlgorithmSpec::all() {
+            let (tape, record) = run(&spec, &algorithm, &trace);
+            check_records(&tape, &trace);
+            let again = run(&spec, &algorithm, &trace);
+            prop_assert_eq!((tape, record), again);
+        }
+    }
+
+    #[test]
+    fn no_route_depends_on_an_output_length(spec in fleet(), trace in workload(), other in 1..200_u32) {
+        let mut builder = TraceBuilder::new(ONE_LEVEL, Vec::new());
+        for id in trace.ids() {
+            let request = trace.request(id);
+            // As long as both outlast the first steps, the runs are alike until one finishes.
+            builder.push(NewRequest { output_tokens: other, ..request });
+        }
+        let changed = builder.finish();
+        for algorithm in AlgorithmSpec::all() {
+            let (a, _) = run(&spec, &algorithm, &trace);
+            let (b, _) = run(&spec, &algorithm, &changed);
+            let ended = |tape: &Tape, trace: &Trace| {
+                let end = |r: &RequestRecord| r.last_token.unwrap_or(trace.arrival(r.request));
+                tape.outcomes.iter().map(end).min().unwrap()
+            };
+            let until = ended(&a, &trace).min(ended(&b, &changed));
+            for (left, right) in a.outcomes.iter().zip(&b.outcomes) {
+                if trace.arrival(left.request) < until {
+                    prop_assert_eq!(left.backend, right.backend);
+                }
+            }
+        }
+    }
+}
