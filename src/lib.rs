@@ -7,3 +7,4 @@ pub mod document;
 pub mod rng;
 pub mod trace;
 pub mod units;
+pub mod workload;
