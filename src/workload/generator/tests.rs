@@ -49,6 +49,25 @@ fn lengths_have_their_mean_and_deviation() {
 }
 
 #[test]
+fn prompt_and_output_are_independent() {
+    // About 10,000 requests: five standard errors of a correlation of 0 are 0.05.
+    let trace = made(&GeneratorSpec::default(), 100.0, 2, 100.0);
+    let pairs: Vec<(f64, f64)> = (trace.ids())
+        .map(|id| {
+            (
+                trace.prompt_tokens(id).into(),
+                trace.output_tokens(id).into(),
+            )
+        })
+        .collect();
+    let n = pairs.len() as f64;
+    let mean = |value: fn(&(f64, f64)) -> f64| pairs.iter().map(value).sum::<f64>() / n;
+    let covariance = mean(|(x, y)| x * y) - mean(|(x, _)| *x) * mean(|(_, y)| *y);
+    // The deviations are 200 and 50 tokens.
+    assert!((covariance / 1e4).abs() < 0.05, "{covariance}");
+}
+
+#[test]
 fn rates_share_the_draws_of_a_seed() {
     let spec = GeneratorSpec::default();
     let slow = made(&spec, 10.0, 7, 20.0);

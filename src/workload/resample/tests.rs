@@ -120,6 +120,15 @@ fn whole_copies_have_every_request_as_often() {
 }
 
 #[test]
+fn copies_are_drawn_apart() {
+    // Each copy of the steady trace is turned by its own part of a second, so that the three
+    // first arrivals of a run all differ.
+    let workload = steady().workload(Some(3.0), 5, secs(4.0), Warmup::NONE);
+    let times = times_s(&workload.unwrap().trace);
+    assert!(times[0] < times[1] && times[1] < times[2] && times[2] < 1.0);
+}
+
+#[test]
 fn later_turns_of_sessions_begun_before_the_run_are_there() {
     // Two sessions of two turns 10 s apart and a last request at 19 s: span 19 s, and a mean gap
     // of 19/4 s makes 23.75 s. At the trace's own rate every request comes once in as long a run,
@@ -265,6 +274,28 @@ fn ticks_are_spread_and_turns_keep_their_order() {
         raw.ids()
             .all(|id| raw.arrival(id).as_ps().is_multiple_of(2000 * PS_PER_MS))
     );
+}
+
+#[test]
+fn a_lower_rate_is_a_part_of_a_higher_one_on_ticks_too() {
+    let turns: Vec<Turn<'_>> = (0..90_u32)
+        .map(|index| (f64::from(index / 3 * 2), Some(index / 2), &[][..]))
+        .collect();
+    let source = SourceTrace::new(trace(&turns)).block(secs(10.0)).unwrap();
+    assert!(source.tick().is_some());
+    let own = source.rate_rps().unwrap();
+    let make = |copies: f64| {
+        let workload = source.workload(Some(own * copies), 6, secs(60.0), Warmup::NONE);
+        requests(&workload.unwrap())
+    };
+    let ladder = [0.3, 0.8, 1.0, 1.6, 2.2, 3.0].map(make);
+    for pair in ladder.windows(2) {
+        let (lower, higher) = (&pair[0], &pair[1]);
+        assert!(lower.len() < higher.len());
+        for (request, count) in lower {
+            assert!(higher.get(request).is_some_and(|more| more >= count));
+        }
+    }
 }
 
 #[test]
