@@ -10,3 +10,4 @@ pub mod rng;
 pub mod router;
 pub mod trace;
 pub mod units;
+pub mod workload;
