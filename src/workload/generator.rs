@@ -204,9 +204,7 @@ impl GeneratorSpec {
             arrival_ns: i64::try_from(drawn.arrival_ns).expect("100 days are below 2⁶³ ns"),
             prompt_tokens: drawn.prompt_tokens,
             gen_tokens: drawn.output_tokens,
-            prefix_hash: drawn
-                .prefix
-                .map(|prefix| format!("prefix_{}", prefix.group)),
+            prefix_hash: drawn.prefix.map(|prefix| format!("prefix_{}", prefix.group)),
             prefix_len: drawn.prefix.map(|prefix| prefix.tokens),
             ..Row::default()
         };
@@ -215,16 +213,8 @@ impl GeneratorSpec {
         if rows.is_empty() {
             return Err(super::nothing_measured(0, Warmup::NONE));
         }
-        let report = ReadReport {
-            read: rows.len(),
-            emitted: rows.len(),
-            ..ReadReport::default()
-        };
-        Ok(Rows {
-            rows,
-            block_tokens: None,
-            report,
-        })
+        let report = ReadReport { read: rows.len(), emitted: rows.len(), ..ReadReport::default() };
+        Ok(Rows { rows, block_tokens: None, report })
     }
 
     fn trace(&self, draws: Draws<'_>) -> Trace {

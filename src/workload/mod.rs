@@ -75,10 +75,7 @@ pub struct WorkloadError {
 
 impl WorkloadError {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
+        Self { message: message.into(), hint: Some(hint.into()) }
     }
 }
 
@@ -124,11 +121,7 @@ impl Workload {
             window_end: end,
             notes: made.notes,
         };
-        Ok(Self {
-            trace,
-            first_measured,
-            info,
-        })
+        Ok(Self { trace, first_measured, info })
     }
 }
 
@@ -235,10 +228,7 @@ mod tests {
     #[test]
     fn a_warm_up_that_leaves_nothing_is_an_error() {
         let error = cut(&[0, 2], Warmup::Requests(2)).unwrap_err();
-        assert_eq!(
-            error.message,
-            "a warm-up of 2 requests leaves none of 2 requests to measure"
-        );
+        assert_eq!(error.message, "a warm-up of 2 requests leaves none of 2 requests to measure");
         assert!(error.hint.is_some());
         assert!(cut(&[0, 2], Warmup::Time(secs(2.5))).is_err());
         assert!(cut(&[0, 2], Warmup::Requests(u64::MAX)).is_err());

@@ -102,10 +102,7 @@ impl SourceTrace {
     /// Sets what outputs call the trace, usually its path.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..self
-        }
+        Self { name: name.into(), ..self }
     }
 
     /// Sets whether arrivals are spread over the ticks of a coarse clock ([`Dequantize::Auto`]
@@ -128,10 +125,7 @@ impl SourceTrace {
     pub fn block(self, block: SimDuration) -> Result<Self, WorkloadError> {
         if block < SimDuration::from_ps(PS_PER_S) {
             return Err(WorkloadError::new(
-                format!(
-                    "bootstrap blocks of {} s, expected 1 s or more",
-                    block.as_secs()
-                ),
+                format!("bootstrap blocks of {} s, expected 1 s or more", block.as_secs()),
                 "blocks of minutes keep the swings of the rate",
             ));
         }
@@ -198,11 +192,8 @@ impl SourceTrace {
         };
         let plan = self.plan(rate_rps, horizon)?;
         let trace = Resampler::new(self, plan, seed).run();
-        let unit = if self.sessions.iter().any(|session| session.named) {
-            "session"
-        } else {
-            "request"
-        };
+        let unit =
+            if self.sessions.iter().any(|session| session.named) { "session" } else { "request" };
         let made = Made {
             source: self.name.clone(),
             operator: format!("{unit} bootstrap x {:.2} copies", plan.copies),
@@ -258,11 +249,7 @@ impl SourceTrace {
         let members = self.members_of(session);
         let start = self.trace.arrival(members[0]);
         offsets.clear();
-        offsets.extend(
-            members
-                .iter()
-                .map(|id| self.trace.arrival(*id).since(start)),
-        );
+        offsets.extend(members.iter().map(|id| self.trace.arrival(*id).since(start)));
         let Some(tick) = self.tick else { return };
         for (offset, id) in offsets.iter_mut().zip(members) {
             *offset += SimDuration::from_ps(scaled(place(*id), tick));
@@ -320,13 +307,7 @@ impl SourceTrace {
                 "cut the trace, or shorten the run",
             ));
         }
-        Ok(Plan {
-            copies,
-            circle: length,
-            block: self.block_within(length),
-            lead,
-            horizon,
-        })
+        Ok(Plan { copies, circle: length, block: self.block_within(length), lead, horizon })
     }
 
     fn replayed(&self, seed: u64, horizon: Option<SimDuration>) -> Trace {
@@ -347,10 +328,8 @@ impl SourceTrace {
         for id in self.trace.ids() {
             let time = times[id.index()];
             if horizon.is_none_or(|horizon| time < horizon) {
-                builder.push(NewRequest {
-                    arrival: SimTime::ZERO + time,
-                    ..self.trace.request(id)
-                });
+                builder
+                    .push(NewRequest { arrival: SimTime::ZERO + time, ..self.trace.request(id) });
             }
         }
         builder.finish()
@@ -446,9 +425,7 @@ fn group(trace: &Trace) -> (Vec<Session>, Vec<RequestId>) {
         vec![None; named.max().map_or(0, |last| last as usize + 1)];
     let mut groups: Vec<Vec<RequestId>> = Vec::new();
     for id in trace.ids() {
-        let known = trace
-            .session(id)
-            .map(|session| &mut group_of[session as usize]);
+        let known = trace.session(id).map(|session| &mut group_of[session as usize]);
         match known {
             Some(Some(group)) => groups[*group].push(id),
             Some(new) => {

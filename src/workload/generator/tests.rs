@@ -33,9 +33,8 @@ fn lengths_have_their_mean_and_deviation() {
     // 20,000 draws of each kind; five standard errors. Clamping adds 0.4 to the prompt.
     let mut stream = Stream::new(3, "test", 0);
     let mut moments = |lengths: Lengths| {
-        let draws: Vec<f64> = (0..20_000)
-            .map(|_| f64::from(lengths.draw(&mut stream, 500.0, 200.0)))
-            .collect();
+        let draws: Vec<f64> =
+            (0..20_000).map(|_| f64::from(lengths.draw(&mut stream, 500.0, 200.0))).collect();
         let mean = draws.iter().sum::<f64>() / 2e4;
         let square = draws.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>();
         (mean, (square / 2e4).sqrt())
@@ -53,12 +52,7 @@ fn prompt_and_output_are_independent() {
     // About 10,000 requests: five standard errors of a correlation of 0 are 0.05.
     let trace = made(&GeneratorSpec::default(), 100.0, 2, 100.0);
     let pairs: Vec<(f64, f64)> = (trace.ids())
-        .map(|id| {
-            (
-                trace.prompt_tokens(id).into(),
-                trace.output_tokens(id).into(),
-            )
-        })
+        .map(|id| (trace.prompt_tokens(id).into(), trace.output_tokens(id).into()))
         .collect();
     let n = pairs.len() as f64;
     let mean = |value: fn(&(f64, f64)) -> f64| pairs.iter().map(value).sum::<f64>() / n;
@@ -101,10 +95,7 @@ fn a_prefix_group_has_one_length() {
 
 #[test]
 fn without_groups_nothing_is_shared() {
-    let spec = GeneratorSpec {
-        num_prefixes: 0,
-        ..GeneratorSpec::default()
-    };
+    let spec = GeneratorSpec { num_prefixes: 0, ..GeneratorSpec::default() };
     let trace = made(&spec, 10.0, 5, 10.0);
     assert!(trace.ids().all(|id| trace.chain(id).ids.is_empty()));
     let rows = spec.rows(10.0, 5, secs(10.0)).unwrap();
@@ -118,16 +109,11 @@ fn rows_are_the_workload() {
     let rows = spec.rows(50.0, 9, secs(10.0)).unwrap();
     assert_eq!(rows.rows.len(), trace.len());
     let first = trace.arrival(RequestId(0));
-    let names: Vec<_> = (rows.rows.iter())
-        .map(|row| row.prefix_hash.clone().unwrap())
-        .collect();
+    let names: Vec<_> = (rows.rows.iter()).map(|row| row.prefix_hash.clone().unwrap()).collect();
     let read = rows.into_trace().unwrap();
     for id in trace.ids() {
         let (ours, theirs) = (trace.request(id), read.request(id));
-        assert_eq!(
-            ours.arrival.since(first),
-            theirs.arrival.since(SimTime::ZERO)
-        );
+        assert_eq!(ours.arrival.since(first), theirs.arrival.since(SimTime::ZERO));
         assert_eq!(ours.prompt_tokens, theirs.prompt_tokens);
         assert_eq!(ours.output_tokens, theirs.output_tokens);
         assert_eq!(ours.shared_tokens, theirs.shared_tokens);
@@ -138,14 +124,9 @@ fn rows_are_the_workload() {
 #[test]
 fn what_cannot_be_drawn_is_refused_before_memory_is_taken() {
     let spec = GeneratorSpec::default();
-    for (rate, seconds) in [
-        (0.0, 1.0),
-        (-3.0, 1.0),
-        (f64::NAN, 1.0),
-        (f64::INFINITY, 1.0),
-        (1.0, 0.0),
-        (1e9, 1.0),
-    ] {
+    for (rate, seconds) in
+        [(0.0, 1.0), (-3.0, 1.0), (f64::NAN, 1.0), (f64::INFINITY, 1.0), (1.0, 0.0), (1e9, 1.0)]
+    {
         let refused = spec.workload(rate, 1, secs(seconds), Warmup::NONE);
         assert!(refused.is_err(), "{rate} {seconds}");
     }
@@ -158,10 +139,7 @@ fn what_cannot_be_drawn_is_refused_before_memory_is_taken() {
     bad(|spec| spec.gen_mean = 0.9);
     bad(|spec| spec.prefix_len_mean = f64::INFINITY);
     bad(|spec| spec.num_prefixes = u32::MAX);
-    assert_eq!(
-        bad(|spec| spec.prompt_std = -1.0),
-        "`prompt_std` is -1, expected 0 to 1e8 tokens"
-    );
+    assert_eq!(bad(|spec| spec.prompt_std = -1.0), "`prompt_std` is -1, expected 0 to 1e8 tokens");
 }
 
 #[test]
@@ -170,11 +148,7 @@ fn keys_are_read_and_faults_are_named() {
     let spec = read("prompt_mean = 20\nlengths = \"normal\"\nnum_prefixes = 0\n")
         .settle(|table| Some(GeneratorSpec::read(table)))
         .unwrap();
-    let expected = GeneratorSpec {
-        prompt_mean: 20.0,
-        num_prefixes: 0,
-        ..GeneratorSpec::default()
-    };
+    let expected = GeneratorSpec { prompt_mean: 20.0, num_prefixes: 0, ..GeneratorSpec::default() };
     assert_eq!(spec, expected);
     let faults = read("lengths = \"exponental\"\ngen_mean = 0\n")
         .settle(|table| Some(GeneratorSpec::read(table)))

@@ -49,11 +49,7 @@ fn requests(workload: &Workload) -> BTreeMap<(SimTime, u32, u32), usize> {
     let mut counts = BTreeMap::new();
     let trace = &workload.trace;
     for request in trace.ids().map(|id| trace.request(id)) {
-        let key = (
-            request.arrival,
-            request.prompt_tokens,
-            request.shared_tokens,
-        );
+        let key = (request.arrival, request.prompt_tokens, request.shared_tokens);
         *counts.entry(key).or_default() += 1;
     }
     counts
@@ -98,20 +94,14 @@ fn one_block_as_long_as_the_trace_is_the_trace_turned() {
     let times = times_s(&workload.trace);
     assert_eq!(times.len(), 4);
     assert!((0.0..1.0).contains(&times[0]));
-    assert!(
-        times
-            .windows(2)
-            .all(|pair| (pair[1] - pair[0] - 1.0).abs() < 1e-9)
-    );
+    assert!(times.windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < 1e-9));
     assert_eq!(workload.info.realised_rps, Some(1.0));
     assert_eq!(workload.info.operator, "request bootstrap x 1.00 copies");
 }
 
 #[test]
 fn whole_copies_have_every_request_as_often() {
-    let workload = steady()
-        .workload(Some(3.0), 5, secs(4.0), Warmup::NONE)
-        .unwrap();
+    let workload = steady().workload(Some(3.0), 5, secs(4.0), Warmup::NONE).unwrap();
     let mut counts = [0; 4];
     for id in workload.trace.ids() {
         counts[workload.trace.prompt_tokens(id) as usize - 1] += 1;
@@ -152,32 +142,21 @@ fn later_turns_of_sessions_begun_before_the_run_are_there() {
         early.push(times.iter().filter(|time| **time < 5.0).count() as f64);
     }
     let (mean, error) = mean_and_error(&all);
-    assert!(
-        (mean - 5.0).abs() < 4.0 * error && error < 0.1,
-        "{mean} ± {error}"
-    );
+    assert!((mean - 5.0).abs() < 4.0 * error && error < 0.1, "{mean} ± {error}");
     let (mean, error) = mean_and_error(&early);
-    assert!(
-        (mean - 1.053).abs() < 4.0 * error && error < 0.1,
-        "{mean} ± {error}"
-    );
+    assert!((mean - 1.053).abs() < 4.0 * error && error < 0.1, "{mean} ± {error}");
 }
 
 #[test]
 fn private_ids_are_renamed_for_each_drawn_session_and_shared_ones_kept() {
     // Id 7 is used by both sessions; 2 and 3 are private to the first, 5 to the second.
-    let turns: [Turn<'_>; 3] = [
-        (0.0, Some(0), &[7, 2]),
-        (0.0, Some(1), &[7, 5]),
-        (0.5, Some(0), &[7, 2, 3]),
-    ];
+    let turns: [Turn<'_>; 3] =
+        [(0.0, Some(0), &[7, 2]), (0.0, Some(1), &[7, 5]), (0.5, Some(0), &[7, 2, 3])];
     let source = SourceTrace::new(trace(&turns));
     assert_eq!((source.num_shared, source.most_private), (1, 2));
     // Three times the rate over a long run: many instances.
     let rate = 3.0 * source.rate_rps().unwrap();
-    let workload = source
-        .workload(Some(rate), 1, secs(30.0), Warmup::NONE)
-        .unwrap();
+    let workload = source.workload(Some(rate), 1, secs(30.0), Warmup::NONE).unwrap();
     let trace = &workload.trace;
     let mut session_of = BTreeMap::new();
     let mut first = BTreeMap::new();
@@ -208,10 +187,7 @@ fn the_mean_rate_is_the_requested_one() {
             })
             .collect();
         let (mean, error) = mean_and_error(&rates);
-        assert!(
-            (mean - rate).abs() < 4.0 * error,
-            "{mean} ± {error}, {rate}"
-        );
+        assert!((mean - rate).abs() < 4.0 * error, "{mean} ± {error}, {rate}");
         assert!(error < 0.1 * rate, "{error} at {rate}");
     }
 }
@@ -219,12 +195,8 @@ fn the_mean_rate_is_the_requested_one() {
 #[test]
 fn a_shorter_run_is_the_beginning_of_a_longer_one() {
     let source = talkative();
-    let long = source
-        .workload(Some(1.3), 4, secs(90.0), Warmup::NONE)
-        .unwrap();
-    let short = source
-        .workload(Some(1.3), 4, secs(40.0), Warmup::NONE)
-        .unwrap();
+    let long = source.workload(Some(1.3), 4, secs(90.0), Warmup::NONE).unwrap();
+    let short = source.workload(Some(1.3), 4, secs(40.0), Warmup::NONE).unwrap();
     let mut beginning = requests(&long);
     beginning.retain(|(arrival, ..), _| arrival.as_secs() < 40.0);
     assert_eq!(requests(&short), beginning);
@@ -233,9 +205,8 @@ fn a_shorter_run_is_the_beginning_of_a_longer_one() {
 #[test]
 fn ticks_are_spread_and_turns_keep_their_order() {
     // Three requests of one session on each tick of 2 s.
-    let turns: Vec<Turn<'_>> = (0..90_u32)
-        .map(|index| (f64::from(index / 3 * 2), Some(index / 30), &[][..]))
-        .collect();
+    let turns: Vec<Turn<'_>> =
+        (0..90_u32).map(|index| (f64::from(index / 3 * 2), Some(index / 30), &[][..])).collect();
     let source = SourceTrace::new(trace(&turns));
     assert_eq!(source.tick(), Some(secs(2.0)));
     assert_eq!(source.length(), Some(secs(60.0)));
@@ -248,19 +219,11 @@ fn ticks_are_spread_and_turns_keep_their_order() {
         assert_eq!(prompt as usize, index + 1, "in the order of the file");
     }
     // 90 places in a tick of 2 s: mean 1, standard error 0.58/√90 = 0.061.
-    let places = times
-        .iter()
-        .enumerate()
-        .map(|(index, time)| time - (index / 3 * 2) as f64);
+    let places = times.iter().enumerate().map(|(index, time)| time - (index / 3 * 2) as f64);
     assert!((places.sum::<f64>() / 90.0 - 1.0).abs() < 4.0 * 0.061);
-    assert_ne!(
-        replay.trace,
-        source.replay(2, None, Warmup::NONE).unwrap().trace
-    );
+    assert_ne!(replay.trace, source.replay(2, None, Warmup::NONE).unwrap().trace);
 
-    let drawn = source
-        .workload(Some(1.5), 1, secs(60.0), Warmup::NONE)
-        .unwrap();
+    let drawn = source.workload(Some(1.5), 1, secs(60.0), Warmup::NONE).unwrap();
     let mut last = BTreeMap::new();
     for id in drawn.trace.ids() {
         let prompt = drawn.trace.prompt_tokens(id);
@@ -270,17 +233,13 @@ fn ticks_are_spread_and_turns_keep_their_order() {
     }
     let raw = source.dequantize(Dequantize::Off).unwrap();
     let raw = raw.replay(1, None, Warmup::NONE).unwrap().trace;
-    assert!(
-        raw.ids()
-            .all(|id| raw.arrival(id).as_ps().is_multiple_of(2000 * PS_PER_MS))
-    );
+    assert!(raw.ids().all(|id| raw.arrival(id).as_ps().is_multiple_of(2000 * PS_PER_MS)));
 }
 
 #[test]
 fn a_lower_rate_is_a_part_of_a_higher_one_on_ticks_too() {
-    let turns: Vec<Turn<'_>> = (0..90_u32)
-        .map(|index| (f64::from(index / 3 * 2), Some(index / 2), &[][..]))
-        .collect();
+    let turns: Vec<Turn<'_>> =
+        (0..90_u32).map(|index| (f64::from(index / 3 * 2), Some(index / 2), &[][..])).collect();
     let source = SourceTrace::new(trace(&turns)).block(secs(10.0)).unwrap();
     assert!(source.tick().is_some());
     let own = source.rate_rps().unwrap();
@@ -300,29 +259,18 @@ fn a_lower_rate_is_a_part_of_a_higher_one_on_ticks_too() {
 
 #[test]
 fn a_replay_is_the_trace() {
-    let turns: [Turn<'_>; 3] = [
-        (0.0, Some(0), &[0]),
-        (2.0, None, &[0, 1]),
-        (8.0, Some(0), &[0]),
-    ];
+    let turns: [Turn<'_>; 3] = [(0.0, Some(0), &[0]), (2.0, None, &[0, 1]), (8.0, Some(0), &[0])];
     let source = SourceTrace::new(trace(&turns)).named("day.jsonl");
     let whole = source.workload(None, 1, secs(12.0), Warmup::NONE).unwrap();
     assert_eq!(whole.trace, **source.trace());
-    assert_eq!(
-        (whole.info.source.as_str(), whole.info.operator.as_str()),
-        ("day.jsonl", "replay")
-    );
+    assert_eq!((whole.info.source.as_str(), whole.info.operator.as_str()), ("day.jsonl", "replay"));
     // 3 requests in 8 s and one mean gap of 4 s.
     assert_eq!(whole.info.realised_rps, Some(0.25));
     assert_eq!(whole.info.requested_rps, None);
     let part = source.workload(None, 2, secs(5.0), Warmup::NONE).unwrap();
     assert_eq!((part.trace.len(), part.info.realised_rps), (2, Some(0.4)));
     let beyond = source.workload(None, 2, secs(20.0), Warmup::NONE).unwrap();
-    assert_eq!(
-        beyond.info.realised_rps,
-        Some(0.25),
-        "over the trace's own 12 s"
-    );
+    assert_eq!(beyond.info.realised_rps, Some(0.25), "over the trace's own 12 s");
     assert!(beyond.info.notes[0].contains("ends after 12.0 s"));
 }
 
@@ -350,18 +298,12 @@ fn what_cannot_be_resampled_is_refused() {
     refused(1e7, secs(1.0));
     refused(1.0, LONGEST + LONGEST);
     let instant = SourceTrace::new(trace(&[(0.0, None, &[]), (0.0, None, &[])]));
-    let error = instant
-        .workload(Some(1.0), 1, secs(1.0), Warmup::NONE)
-        .unwrap_err();
+    let error = instant.workload(Some(1.0), 1, secs(1.0), Warmup::NONE).unwrap_err();
     assert!(error.message.contains("spans no time"));
     let replay = instant.replay(1, None, Warmup::NONE).unwrap();
     assert_eq!(replay.info.realised_rps, None);
     let empty = SourceTrace::new(trace(&[]));
-    assert!(
-        empty
-            .workload(Some(1.0), 1, secs(1.0), Warmup::NONE)
-            .is_err()
-    );
+    assert!(empty.workload(Some(1.0), 1, secs(1.0), Warmup::NONE).is_err());
     assert!(empty.replay(1, None, Warmup::NONE).is_err());
     assert!(source.block(secs(0.5)).is_err());
 }
@@ -370,18 +312,15 @@ fn what_cannot_be_resampled_is_refused() {
 fn any_source() -> impl Strategy<Value = SourceTrace> {
     let turn = (0_u32..400, prop::option::of(0_u32..8), 0_usize..5);
     prop::collection::vec(turn, 2..30).prop_map(|turns| {
-        let turns = turns
-            .into_iter()
-            .enumerate()
-            .map(|(index, (decisecond, session, depth))| {
-                let family = session.unwrap_or(u32::try_from(index).unwrap() % 3 + 8);
-                let ids: Vec<u32> = (0..depth)
-                    .map(|level| {
-                        u32::try_from(level).unwrap() * 12 + if level == 0 { 0 } else { family }
-                    })
-                    .collect();
-                (f64::from(decisecond) / 10.0, session, ids)
-            });
+        let turns = turns.into_iter().enumerate().map(|(index, (decisecond, session, depth))| {
+            let family = session.unwrap_or(u32::try_from(index).unwrap() % 3 + 8);
+            let ids: Vec<u32> = (0..depth)
+                .map(|level| {
+                    u32::try_from(level).unwrap() * 12 + if level == 0 { 0 } else { family }
+                })
+                .collect();
+            (f64::from(decisecond) / 10.0, session, ids)
+        });
         let turns: Vec<_> = turns.collect();
         let turns: Vec<Turn<'_>> = (turns.iter())
             .map(|(second, session, ids)| (*second, *session, ids.as_slice()))
