@@ -32,7 +32,7 @@ pub(super) fn each_line(
         if length == 0 {
             break;
         }
-        let read = text(&bytes, line).and_then(|text| {
+        let read = text(&bytes).and_then(|text| {
             if text.is_empty() || text.starts_with('#') {
                 return Ok(());
             }
@@ -193,16 +193,10 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-fn text(bytes: &[u8], line: usize) -> Result<&str, RowFault> {
-    let text = str::from_utf8(bytes)
-        .map_err(|_| RowFault::new("not UTF-8").hint("a trace is text, one JSON object a line"))?;
-    let text = text.trim();
-    // Editors on Windows put a byte order mark before the first character.
-    Ok(if line == 1 {
-        text.trim_start_matches('\u{feff}')
-    } else {
-        text
-    })
+fn text(bytes: &[u8]) -> Result<&str, RowFault> {
+    str::from_utf8(bytes)
+        .map(str::trim)
+        .map_err(|_| RowFault::new("not UTF-8").hint("a trace is text, one JSON object a line"))
 }
 
 fn missing(key: &str) -> RowFault {

@@ -9,6 +9,7 @@ use crate::document::did_you_mean;
 
 use super::columns::Trace;
 use super::row::{ReadReport, RowFault, Rows, TraceError};
+use super::tick::tick_ms;
 use super::{compact, mooncake, otel};
 
 /// How a trace file is written.
@@ -138,11 +139,21 @@ pub fn read(
     if let Some(fault) = refuse_binary(start) {
         return Err(in_file(fault));
     }
-    match options.format {
+    // Editors on Windows put a byte order mark before the first character.
+    if start.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    let mut rows = match options.format {
         Format::Compact => compact::read(reader, label, options.block_size),
         Format::Mooncake => mooncake::read(reader, label, options.block_size),
         Format::Otel => otel::read(reader, label),
+    }?;
+    if let Some(tick) = tick_ms(&rows.rows) {
+        let note =
+            format!("arrivals are rounded to ticks of {tick} ms, bursts that were not there");
+        rows.report.notes.push(note);
     }
+    Ok(rows)
 }
 
 fn label_of(path: &Path) -> String {
@@ -188,6 +199,8 @@ fn refuse_binary(start: &[u8]) -> Option<RowFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -234,6 +247,87 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_any_format() {
+        for (format, text) in [
+            (
+                Format::Compact,
+                "\u{feff}{\"ts\": 0, \"prompt_tokens\": 1, \"gen_tokens\": 1}",
+            ),
+            (
+                Format::Mooncake,
+                "\u{feff}{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}",
+            ),
+            (Format::Otel, "\u{feff}{\"resourceSpans\": []}"),
+        ] {
+            let options = ReadOptions {
+                format,
+                block_size: None,
+            };
+            assert!(read(text.as_bytes(), "t", &options).is_ok(), "{format}");
+        }
+    }
+
+    #[test]
+    fn rounded_arrivals_are_noted() {
+        let row = |ts| format!("{{\"ts\": {ts}, \"prompt_tokens\": 1, \"gen_tokens\": 1}}\n");
+        let text = [row(0), row(0), row(2_000), row(2_000)].concat();
+        let rows = read(text.as_bytes(), "t", &ReadOptions::default()).unwrap();
+        assert_eq!(
+            rows.report.notes,
+            ["arrivals are rounded to ticks of 2000 ms, bursts that were not there"]
+        );
+    }
+
+    #[test]
+    fn spans_without_a_request_are_no_trace_and_the_error_says_why() {
+        let path = temporary(
+            "spans",
+            "{\"spans\": [{\"span_id\": \"1\"}, {\"span_id\": \"2\"}]}",
+        );
+        let options = ReadOptions {
+            format: Format::Otel,
+            block_size: None,
+        };
+        let error = read_trace(&path, &options).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: no requests: 2 read, 2 without token counts",
+                path.display()
+            )
+        );
+        assert!(error.hint().unwrap().contains("gen_ai.usage.input_tokens"));
+    }
+
+    #[test]
+    fn rows_that_can_not_be_compared_are_no_trace_and_the_file_is_named() {
+        let start = "\"ts\": 0, \"prompt_tokens\": 9, \"gen_tokens\": 1";
+        let path = temporary(
+            "mixed",
+            &format!(
+                "{{{start}, \"hash_ids\": [1], \"block_size\": 16}}\n\
+                 {{{start}, \"prefix_hash\": \"p\", \"prefix_len\": 8}}\n"
+            ),
+        );
+        let error = read_trace(&path, &ReadOptions::default()).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("{}: some rows", path.display())),
+            "{error}"
+        );
+    }
+
+    fn temporary(name: &str, text: &str) -> PathBuf {
+        let file = format!("routesim-format-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
     fn a_block_size_of_0_is_refused() {
         let options = ReadOptions {
             block_size: Some(0),
@@ -259,13 +353,12 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_named_and_not_a_trace() {
-        let folder = std::env::temp_dir().join(format!("routesim-empty-{}", std::process::id()));
-        std::fs::write(&folder, "# nothing\n\n").unwrap();
-        let error = read_trace(&folder, &ReadOptions::default()).unwrap_err();
-        std::fs::remove_file(&folder).unwrap();
+        let path = temporary("empty", "# nothing\n\n");
+        let error = read_trace(&path, &ReadOptions::default()).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
         assert_eq!(
             error.to_string(),
-            format!("{}: no requests", folder.display())
+            format!("{}: no requests", path.display())
         );
         assert_eq!(error.hint(), Some("an empty trace has nothing to simulate"));
     }

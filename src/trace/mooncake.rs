@@ -59,7 +59,7 @@ pub(super) fn read(
     let sessions = infer_sessions(&mut rows);
     if sessions > 0 {
         rows.report.notes.push(format!(
-            "the file names no sessions; {sessions} were inferred from the blocks that prompts share"
+            "sessions are not in the file, but inferred from shared blocks: {sessions}"
         ));
     }
     Ok(rows)
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(rows.rows[1], second);
         assert_eq!(
             rows.report.notes,
-            ["the file names no sessions; 1 were inferred from the blocks that prompts share"]
+            ["sessions are not in the file, but inferred from shared blocks: 1"]
         );
     }
 
