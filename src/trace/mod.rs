@@ -6,8 +6,20 @@
 
 mod chain;
 mod columns;
+mod compact;
+mod fields;
+mod format;
+mod mooncake;
+mod otel;
 mod row;
+mod sessions;
+mod tick;
+mod write;
 
 pub use chain::{Chain, ONE_LEVEL};
 pub use columns::{NewRequest, Trace, TraceBuilder};
+pub use format::{Format, ReadOptions, read, read_file, read_trace};
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
+pub use sessions::infer_sessions;
+pub use tick::tick_ms;
+pub use write::write_compact;

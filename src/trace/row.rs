@@ -52,6 +52,16 @@ pub struct ReadReport {
     pub notes: Vec<String>,
 }
 
+impl ReadReport {
+    /// Notes how many rows are so; nothing when none is.
+    pub(super) fn note_rows(&mut self, count: usize, what: &str) {
+        if count > 0 {
+            let rows = if count == 1 { "row" } else { "rows" };
+            self.notes.push(format!("{count} {rows} {what}"));
+        }
+    }
+}
+
 /// What is wrong with a row, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

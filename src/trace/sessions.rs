@@ -1,0 +1,102 @@
+//! Sessions of a trace that names none, from what its prompts share.
+
+use std::collections::BTreeMap;
+
+use super::row::Rows;
+
+/// Gives each row with `hash_ids` a session and returns how many there are; nothing happens when
+/// a row already has one.
+///
+/// A request continues the session of the last request that held its deepest known block. The
+/// first block of a chain does not count: it is most often a system prompt that all share. Rows
+/// without ids stay without a session, as nothing is known of them.
+pub fn infer_sessions(rows: &mut Rows) -> usize {
+    let rows = &mut rows.rows;
+    if rows.iter().any(|row| row.session.is_some()) {
+        return 0;
+    }
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&index| rows[index].arrival_ns);
+    let mut holder: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut count = 0;
+    for index in order {
+        let row = &mut rows[index];
+        let Some((_, below_root)) = row.hash_ids.split_first() else {
+            continue;
+        };
+        let known = (below_root.iter().rev()).find_map(|id| holder.get(id).copied());
+        let session = known.unwrap_or_else(|| {
+            count += 1;
+            count - 1
+        });
+        holder.extend(below_root.iter().map(|id| (*id, session)));
+        row.session = Some(session.to_string());
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::{ReadReport, Row};
+    use super::*;
+
+    fn sessions(chains: &[(i64, &[u64])]) -> (usize, Vec<Option<String>>) {
+        let row = |(time, ids): &(i64, &[u64])| Row {
+            arrival_ns: *time,
+            hash_ids: ids.to_vec(),
+            ..Row::default()
+        };
+        let mut rows = Rows {
+            rows: chains.iter().map(row).collect(),
+            block_tokens: Some(512),
+            report: ReadReport::default(),
+        };
+        let count = infer_sessions(&mut rows);
+        (
+            count,
+            rows.rows.into_iter().map(|row| row.session).collect(),
+        )
+    }
+
+    fn names(names: &[&str]) -> Vec<Option<String>> {
+        names.iter().map(|name| Some((*name).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_prompt_that_grew_continues_its_session() {
+        let (count, found) = sessions(&[(0, &[0, 1, 2]), (1, &[0, 3]), (2, &[0, 1, 2, 4])]);
+        assert_eq!((count, found), (2, names(&["0", "1", "0"])));
+    }
+
+    #[test]
+    fn the_root_alone_joins_nothing() {
+        let (count, found) = sessions(&[(0, &[0]), (1, &[0]), (2, &[0, 7])]);
+        assert_eq!((count, found), (3, names(&["0", "1", "2"])));
+    }
+
+    #[test]
+    fn the_deepest_known_block_decides_and_its_last_holder() {
+        // Rows 0 and 1 share block 1, so row 1 continues row 0. Row 3 has 1 and 5: 5 is deeper,
+        // and known from row 2 only.
+        let (count, found) =
+            sessions(&[(0, &[0, 1]), (1, &[0, 1, 2]), (2, &[9, 5]), (3, &[0, 1, 5])]);
+        assert_eq!((count, found), (2, names(&["0", "0", "1", "1"])));
+        // Now block 1 was last held by row 3's session.
+        let (_, found) = sessions(&[(0, &[0, 1]), (1, &[9, 5]), (2, &[0, 1, 5]), (3, &[0, 1])]);
+        assert_eq!(found, names(&["0", "1", "1", "1"]));
+    }
+
+    #[test]
+    fn time_not_place_decides_who_was_first() {
+        let (_, found) = sessions(&[(5, &[0, 1, 2]), (0, &[0, 1]), (3, &[0, 9])]);
+        assert_eq!(found, names(&["0", "0", "1"]));
+    }
+
+    #[test]
+    fn rows_without_ids_have_no_session() {
+        assert_eq!(
+            sessions(&[(0, &[]), (1, &[0])]).1,
+            [None, Some("0".to_owned())]
+        );
+    }
+}
