@@ -3,11 +3,16 @@
 //! It answers which routing algorithm, how many GPUs of which kind, up to which request rate,
 //! under which SLO. This is the library under the two programs `routesim` and `routesim-sweep`.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod cluster;
 pub mod document;
 pub mod engine;
+pub mod metrics;
 pub mod rng;
 pub mod router;
+pub mod scenario;
+pub mod stats;
 pub mod trace;
 pub mod units;
 pub mod workload;

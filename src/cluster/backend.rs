@@ -67,9 +67,9 @@ pub struct BackendStats {
 /// The measured part of a run: warm-up before it, drain after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The first measured arrival.
+    /// End of the warm-up.
     pub from: SimTime,
-    /// The last arrival.
+    /// End of the arrivals.
     pub to: SimTime,
 }
 

@@ -107,31 +107,25 @@ pub struct Sim<'t> {
 }
 
 impl<'t> Sim<'t> {
-    /// Sets up a run of `trace` on `cluster` under an algorithm. `first_measured` is the index of
-    /// the first request after the warm-up; `seed` moves the router's own draws only.
+    /// Sets up a run of `trace` on `cluster` under an algorithm. `first_measured` is the first
+    /// request after the warm-up and `window` the measured time; `seed` moves the router's own
+    /// draws only.
     ///
     /// # Errors
     ///
     /// When trace blocks and engine blocks do not divide one another.
-    ///
-    /// # Panics
-    ///
-    /// When the trace has no measured request.
     pub fn new(
         cluster: &ClusterSpec,
         algorithm: &AlgorithmSpec,
         trace: &'t Trace,
-        first_measured: usize,
+        first_measured: RequestId,
+        window: Window,
         seed: u64,
     ) -> Result<Self, SimError> {
         if !trace.blocks_fit(cluster.kv_block_size) {
             let (trace_block, kv_block_size) = (trace.block_tokens(), cluster.kv_block_size);
             return Err(SimError::BlocksDontFit { trace_block, kv_block_size });
         }
-        assert!(first_measured < trace.len(), "a warm-up that leaves nothing");
-        let last = RequestId::at(trace.len() - 1);
-        let from = trace.arrival(RequestId::at(first_measured));
-        let window = Window { from, to: trace.arrival(last) };
         let step_model = Arc::new(cluster.step_model());
         let num_backends = cluster.num_backends as usize;
         let backend = |_| Backend::new(cluster, Arc::clone(&step_model), window);
@@ -144,7 +138,7 @@ impl<'t> Sim<'t> {
         };
         Ok(Self {
             trace,
-            first_measured: RequestId::at(first_measured),
+            first_measured,
             disaggregated: cluster.disaggregated,
             backends: (0..num_backends).map(backend).collect(),
             pools: (0..).zip(pool_ranges).map(pool).collect(),

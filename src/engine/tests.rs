@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec, Window};
 use crate::router::{AlgorithmSpec, RejectReason};
 use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
@@ -75,7 +75,9 @@ fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
 /// Runs and checks the laws of the backends after every event.
 fn run(cluster: &ClusterSpec, algorithm: &AlgorithmSpec, trace: &Trace) -> (Tape, RunRecord) {
     let mut tape = Tape::default();
-    let sim = Sim::new(cluster, algorithm, trace, 0, 42).unwrap();
+    let last = RequestId::at(trace.len() - 1);
+    let window = Window { from: SimTime::ZERO, to: trace.arrival(last) };
+    let sim = Sim::new(cluster, algorithm, trace, RequestId(0), window, 42).unwrap();
     let record = sim.run_watched(&mut tape, Sim::check).unwrap();
     tape.outcomes.sort_by_key(|outcome| outcome.request);
     (tape, record)

@@ -32,10 +32,7 @@ pub(super) fn read(
     label: &str,
     block_size: Option<u32>,
 ) -> Result<Rows, TraceError> {
-    let mut compact = Compact {
-        block_size,
-        ..Compact::default()
-    };
+    let mut compact = Compact { block_size, ..Compact::default() };
     let read = each_line(reader, label, |fields| compact.add(fields))?;
     Ok(compact.finish(read))
 }
@@ -65,10 +62,7 @@ impl Compact {
             session: session(&mut fields)?,
             model: fields.name("model")?,
         };
-        check_sum(
-            ("prompt_tokens", row.prompt_tokens),
-            ("gen_tokens", row.gen_tokens),
-        )?;
+        check_sum(("prompt_tokens", row.prompt_tokens), ("gen_tokens", row.gen_tokens))?;
         let own_block_size = fields.whole("block_size", 1)?;
         for (count, key) in self.unused.iter_mut().zip(UNUSED) {
             *count += usize::from(fields.take(key).is_some());
@@ -150,11 +144,7 @@ impl Compact {
     }
 
     fn finish(self, read: usize) -> Rows {
-        let mut report = ReadReport {
-            read,
-            emitted: self.rows.len(),
-            ..ReadReport::default()
-        };
+        let mut report = ReadReport { read, emitted: self.rows.len(), ..ReadReport::default() };
         report.note_rows(out_of_order(&self.rows), "out of order, sorted by time");
         report.note_rows(
             self.clipped,
@@ -168,11 +158,7 @@ impl Compact {
             report.note_rows(count, &format!("with `{key}`, which is not used"));
         }
         let chained = self.rows.iter().any(|row| !row.hash_ids.is_empty());
-        Rows {
-            block_tokens: self.block_size.filter(|_| chained),
-            rows: self.rows,
-            report,
-        }
+        Rows { block_tokens: self.block_size.filter(|_| chained), rows: self.rows, report }
     }
 }
 
@@ -200,10 +186,7 @@ fn check_keys(fields: &Fields) -> Result<(), RowFault> {
     fields.only(&KEYS).map_err(|fault| {
         if fields.has("input_length") {
             fault.hint("these are Mooncake's keys: read the file as format `mooncake`")
-        } else if ["resourceSpans", "batches", "data", "spans"]
-            .iter()
-            .any(|key| fields.has(key))
-        {
+        } else if ["resourceSpans", "batches", "data", "spans"].iter().any(|key| fields.has(key)) {
             fault.hint("these are spans: read the file as format `otel`")
         } else {
             fault
@@ -213,10 +196,10 @@ fn check_keys(fields: &Fields) -> Result<(), RowFault> {
 
 fn session(fields: &mut Fields) -> Result<Option<String>, RowFault> {
     match (fields.name("session")?, fields.name("conversation_id")?) {
-        (Some(_), Some(_)) => Err(RowFault::new(
-            "`session` and `conversation_id` in one row, which mean the same",
-        )
-        .hint("leave one of them out")),
+        (Some(_), Some(_)) => {
+            Err(RowFault::new("`session` and `conversation_id` in one row, which mean the same")
+                .hint("leave one of them out"))
+        }
         (session, conversation) => Ok(session.or(conversation)),
     }
 }

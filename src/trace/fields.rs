@@ -25,10 +25,7 @@ pub(super) fn each_line(
         bytes.clear();
         let length = reader
             .read_until(b'\n', &mut bytes)
-            .map_err(|source| TraceError::Io {
-                path: label.to_owned(),
-                source,
-            })?;
+            .map_err(|source| TraceError::Io { path: label.to_owned(), source })?;
         if length == 0 {
             break;
         }
@@ -39,11 +36,7 @@ pub(super) fn each_line(
             count += 1;
             row(Fields::parse(text)?)
         });
-        read.map_err(|fault| TraceError::Line {
-            path: label.to_owned(),
-            line,
-            fault,
-        })?;
+        read.map_err(|fault| TraceError::Line { path: label.to_owned(), line, fault })?;
     }
     Ok(count)
 }
@@ -98,11 +91,7 @@ impl Fields {
         let number = whole_number(&value).and_then(|number| u32::try_from(number).ok());
         match number.filter(|number| *number >= low) {
             Some(number) => Ok(Some(number)),
-            None => Err(wrong(
-                key,
-                &value,
-                &format!("a whole number from {low} to {}", u32::MAX),
-            )),
+            None => Err(wrong(key, &value, &format!("a whole number from {low} to {}", u32::MAX))),
         }
     }
 
@@ -146,8 +135,7 @@ impl Fields {
         };
         let id = |(index, item): (usize, Value)| {
             let key = format!("{key}[{index}]");
-            item.as_u64()
-                .ok_or_else(|| wrong(&key, &item, "a whole number from 0"))
+            item.as_u64().ok_or_else(|| wrong(&key, &item, "a whole number from 0"))
         };
         items.into_iter().enumerate().map(id).collect()
     }
@@ -225,11 +213,7 @@ fn malformed(line: &str, error: &serde_json::Error) -> RowFault {
         (&line[open..close], line[close + 2..].trim_start())
     });
     if let Some((key, rest)) = key {
-        let value = rest
-            .split([',', '}', ']'])
-            .next()
-            .unwrap_or_default()
-            .trim();
+        let value = rest.split([',', '}', ']']).next().unwrap_or_default().trim();
         if value.parse::<f64>().is_ok_and(|number| !number.is_finite()) {
             let shown = cut(value);
             return RowFault::new(format!("`{key}` is {shown}, expected a finite number"))
@@ -270,10 +254,7 @@ fn fractional_ns(ms: f64) -> Option<i64> {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
-    let (whole, rest) = (
-        ms.trunc() as i64,
-        (ms.fract() * NS_PER_MS as f64).round() as i64,
-    );
+    let (whole, rest) = (ms.trunc() as i64, (ms.fract() * NS_PER_MS as f64).round() as i64);
     Some(whole * NS_PER_MS + rest)
 }
 
@@ -299,16 +280,10 @@ mod tests {
             fault("{\"ts\": 1, \"prompt_tokens\": }"),
             "malformed JSON at `prompt_tokens`: expected value"
         );
-        assert_eq!(
-            fault("{\"ts\": 1"),
-            "malformed JSON at `ts`: EOF while parsing an object"
-        );
+        assert_eq!(fault("{\"ts\": 1"), "malformed JSON at `ts`: EOF while parsing an object");
         assert_eq!(fault("{é"), "malformed JSON: key must be a string");
         assert_eq!(fault("[1, 2]"), "`[1, 2]` is no JSON object");
-        assert_eq!(
-            fault("{\"ts\": 1} trailing"),
-            "malformed JSON at `ts`: trailing characters"
-        );
+        assert_eq!(fault("{\"ts\": 1} trailing"), "malformed JSON at `ts`: trailing characters");
     }
 
     #[test]

@@ -38,14 +38,8 @@ impl Format {
     pub const ALL: [Self; 3] = [Self::Compact, Self::Mooncake, Self::Otel];
 
     /// Every name that [`parse`](Self::parse) takes.
-    pub const NAMES: [&str; 6] = [
-        "compact_jsonl",
-        "jsonl",
-        "compact",
-        "mooncake",
-        "otel",
-        "opentelemetry",
-    ];
+    pub const NAMES: [&str; 6] =
+        ["compact_jsonl", "jsonl", "compact", "mooncake", "otel", "opentelemetry"];
 
     /// Returns the format of that name.
     ///
@@ -105,10 +99,7 @@ pub fn read_file(path: &Path, options: &ReadOptions) -> Result<Rows, TraceError>
     }
     match File::open(path) {
         Ok(file) => read(BufReader::with_capacity(1 << 16, file), &label, options),
-        Err(source) => Err(TraceError::Io {
-            path: label,
-            source,
-        }),
+        Err(source) => Err(TraceError::Io { path: label, source }),
     }
 }
 
@@ -122,20 +113,13 @@ pub fn read(
     label: &str,
     options: &ReadOptions,
 ) -> Result<Rows, TraceError> {
-    let in_file = |fault| TraceError::File {
-        path: label.to_owned(),
-        fault,
-    };
+    let in_file = |fault| TraceError::File { path: label.to_owned(), fault };
     if options.block_size == Some(0) {
         let fault = RowFault::new("a block size of 0 tokens, expected 1 or more");
-        return Err(in_file(
-            fault.hint("leave --block-size out to take the file's own"),
-        ));
+        return Err(in_file(fault.hint("leave --block-size out to take the file's own")));
     }
-    let start = reader.fill_buf().map_err(|source| TraceError::Io {
-        path: label.to_owned(),
-        source,
-    })?;
+    let start =
+        reader.fill_buf().map_err(|source| TraceError::Io { path: label.to_owned(), source })?;
     if let Some(fault) = refuse_binary(start) {
         return Err(in_file(fault));
     }
@@ -157,11 +141,7 @@ pub fn read(
 }
 
 fn label_of(path: &Path) -> String {
-    if path == Path::new("-") {
-        "<stdin>".to_owned()
-    } else {
-        path.display().to_string()
-    }
+    if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
 /// Says what became of the rows when none of them was a request.
@@ -169,9 +149,8 @@ fn explain_loss(fault: RowFault, report: &ReadReport) -> RowFault {
     if report.emitted > 0 || report.read == 0 {
         return fault;
     }
-    let reasons: Vec<String> = (report.dropped.iter())
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .collect();
+    let reasons: Vec<String> =
+        (report.dropped.iter()).map(|(reason, count)| format!("{count} {reason}")).collect();
     let message = format!("no requests: {} read, {}", report.read, reasons.join(", "));
     RowFault::new(message).hint(
         "a request is a span with both token counts, such as `gen_ai.usage.input_tokens` and \
@@ -182,9 +161,8 @@ fn explain_loss(fault: RowFault, report: &ReadReport) -> RowFault {
 /// Returns what is wrong with a file that begins as no text does.
 fn refuse_binary(start: &[u8]) -> Option<RowFault> {
     let compressed = |program: &str| {
-        RowFault::new(format!("compressed by {program}, expected text")).hint(format!(
-            "unpack it first: `{program} -dc FILE`, read as `-`"
-        ))
+        RowFault::new(format!("compressed by {program}, expected text"))
+            .hint(format!("unpack it first: `{program} -dc FILE`, read as `-`"))
     };
     match start {
         [0x1f, 0x8b, ..] => Some(compressed("gzip")),
@@ -235,10 +213,7 @@ mod tests {
             (b"\x0a\x00\x12", "not a text file"),
         ] {
             for format in Format::ALL {
-                let options = ReadOptions {
-                    format,
-                    block_size: None,
-                };
+                let options = ReadOptions { format, block_size: None };
                 let error = read(start, "t", &options).unwrap_err();
                 assert!(error.to_string().contains(word), "{error}");
                 assert!(error.hint().is_some());
@@ -249,20 +224,14 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_part_of_any_format() {
         for (format, text) in [
-            (
-                Format::Compact,
-                "\u{feff}{\"ts\": 0, \"prompt_tokens\": 1, \"gen_tokens\": 1}",
-            ),
+            (Format::Compact, "\u{feff}{\"ts\": 0, \"prompt_tokens\": 1, \"gen_tokens\": 1}"),
             (
                 Format::Mooncake,
                 "\u{feff}{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}",
             ),
             (Format::Otel, "\u{feff}{\"resourceSpans\": []}"),
         ] {
-            let options = ReadOptions {
-                format,
-                block_size: None,
-            };
+            let options = ReadOptions { format, block_size: None };
             assert!(read(text.as_bytes(), "t", &options).is_ok(), "{format}");
         }
     }
@@ -280,22 +249,13 @@ mod tests {
 
     #[test]
     fn spans_without_a_request_are_no_trace_and_the_error_says_why() {
-        let path = temporary(
-            "spans",
-            "{\"spans\": [{\"span_id\": \"1\"}, {\"span_id\": \"2\"}]}",
-        );
-        let options = ReadOptions {
-            format: Format::Otel,
-            block_size: None,
-        };
+        let path = temporary("spans", "{\"spans\": [{\"span_id\": \"1\"}, {\"span_id\": \"2\"}]}");
+        let options = ReadOptions { format: Format::Otel, block_size: None };
         let error = read_trace(&path, &options).unwrap_err();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(
             error.to_string(),
-            format!(
-                "{}: no requests: 2 read, 2 without token counts",
-                path.display()
-            )
+            format!("{}: no requests: 2 read, 2 without token counts", path.display())
         );
         assert!(error.hint().unwrap().contains("gen_ai.usage.input_tokens"));
     }
@@ -313,9 +273,7 @@ mod tests {
         let error = read_trace(&path, &ReadOptions::default()).unwrap_err();
         std::fs::remove_file(&path).unwrap();
         assert!(
-            error
-                .to_string()
-                .starts_with(&format!("{}: some rows", path.display())),
+            error.to_string().starts_with(&format!("{}: some rows", path.display())),
             "{error}"
         );
     }
@@ -329,15 +287,9 @@ mod tests {
 
     #[test]
     fn a_block_size_of_0_is_refused() {
-        let options = ReadOptions {
-            block_size: Some(0),
-            ..ReadOptions::default()
-        };
+        let options = ReadOptions { block_size: Some(0), ..ReadOptions::default() };
         let error = read(&b""[..], "t", &options).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "t: a block size of 0 tokens, expected 1 or more"
-        );
+        assert_eq!(error.to_string(), "t: a block size of 0 tokens, expected 1 or more");
     }
 
     #[test]
@@ -356,10 +308,7 @@ mod tests {
         let path = temporary("empty", "# nothing\n\n");
         let error = read_trace(&path, &ReadOptions::default()).unwrap_err();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(
-            error.to_string(),
-            format!("{}: no requests", path.display())
-        );
+        assert_eq!(error.to_string(), format!("{}: no requests", path.display()));
         assert_eq!(error.hint(), Some("an empty trace has nothing to simulate"));
     }
 }

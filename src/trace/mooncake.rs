@@ -12,15 +12,8 @@ use super::sessions::infer_sessions;
 /// Source: Mooncake's FAST'25 release, whose rows all have `ceil(input_length / 512)` ids.
 const BLOCK_SIZE: u32 = 512;
 
-const KEYS: [&str; 7] = [
-    "timestamp",
-    "input_length",
-    "output_length",
-    "hash_ids",
-    "session_id",
-    "delay",
-    "extra",
-];
+const KEYS: [&str; 7] =
+    ["timestamp", "input_length", "output_length", "hash_ids", "session_id", "delay", "extra"];
 
 /// Keys that load generators add and that change nothing here.
 const UNUSED: [&str; 2] = ["delay", "extra"];
@@ -41,21 +34,13 @@ pub(super) fn read(
         rows.push(row(&mut fields, block_size)?);
         Ok(())
     })?;
-    let mut report = ReadReport {
-        read,
-        emitted: rows.len(),
-        ..ReadReport::default()
-    };
+    let mut report = ReadReport { read, emitted: rows.len(), ..ReadReport::default() };
     report.note_rows(out_of_order(&rows), "out of order, sorted by time");
     for (count, key) in unused.into_iter().zip(UNUSED) {
         report.note_rows(count, &format!("with `{key}`, which is not used"));
     }
     let chained = rows.iter().any(|row| !row.hash_ids.is_empty());
-    let mut rows = Rows {
-        rows,
-        block_tokens: Some(block_size).filter(|_| chained),
-        report,
-    };
+    let mut rows = Rows { rows, block_tokens: Some(block_size).filter(|_| chained), report };
     let sessions = infer_sessions(&mut rows);
     if sessions > 0 {
         rows.report.notes.push(format!(
@@ -66,10 +51,7 @@ pub(super) fn read(
 }
 
 fn row(fields: &mut Fields, block_size: u32) -> Result<Row, RowFault> {
-    if let Some(key) = ["text_input", "messages", "payload"]
-        .iter()
-        .find(|key| fields.has(key))
-    {
+    if let Some(key) = ["text_input", "messages", "payload"].iter().find(|key| fields.has(key)) {
         let message = format!("`{key}` in place of `input_length`");
         return Err(RowFault::new(message).hint("count its tokens first; no tokenizer is built in"));
     }
@@ -88,10 +70,7 @@ fn row(fields: &mut Fields, block_size: u32) -> Result<Row, RowFault> {
         session: fields.name("session_id")?,
         ..Row::default()
     };
-    check_sum(
-        ("input_length", row.prompt_tokens),
-        ("output_length", row.gen_tokens),
-    )?;
+    check_sum(("input_length", row.prompt_tokens), ("output_length", row.gen_tokens))?;
     check_block_size(row.prompt_tokens, row.hash_ids.len(), block_size)?;
     Ok(row)
 }
@@ -102,18 +81,12 @@ fn check_block_size(prompt: u32, ids: usize, block_size: u32) -> Result<(), RowF
         return Ok(());
     }
     let (least, most) = (prompt / block_size, prompt.div_ceil(block_size));
-    let wanted = if least == most {
-        least.to_string()
-    } else {
-        format!("{least} or {most}")
-    };
+    let wanted = if least == most { least.to_string() } else { format!("{least} or {most}") };
     let message = format!(
         "`hash_ids` has {ids} ids, expected {wanted} for `input_length` {prompt} in blocks of \
          {block_size} tokens"
     );
-    let fitting = (0..=16)
-        .map(|power| 1 << power)
-        .find(|size| fits(prompt, ids, *size));
+    let fitting = (0..=16).map(|power| 1 << power).find(|size| fits(prompt, ids, *size));
     let hint = match fitting {
         Some(size) => format!("a block size of {size} fits this row (--block-size {size})"),
         None => "--block-size says how many tokens an id stands for".to_owned(),
@@ -141,10 +114,7 @@ mod tests {
     /// Returns the error of one row, and its hint.
     fn refused(row: &str) -> (String, String) {
         let error = read_text(row, None).unwrap_err();
-        (
-            error.to_string(),
-            error.hint().unwrap_or_default().to_owned(),
-        )
+        (error.to_string(), error.hint().unwrap_or_default().to_owned())
     }
 
     #[test]
@@ -197,19 +167,13 @@ mod tests {
         assert_eq!(hint, "a block size of 16 fits this row (--block-size 16)");
         assert_eq!(read_text(row, Some(16)).unwrap().block_tokens, Some(16));
         let error = read_text(row, Some(8)).unwrap_err();
-        assert!(
-            error.to_string().contains("expected 12 or 13"),
-            "too few ids: {error}"
-        );
+        assert!(error.to_string().contains("expected 12 or 13"), "too few ids: {error}");
     }
 
     #[test]
     fn bad_rows_are_refused_by_line_and_field() {
         for (row, expected) in [
-            (
-                r#"{"timestamp": 0, "input_length": 5}"#,
-                "`output_length` is missing",
-            ),
+            (r#"{"timestamp": 0, "input_length": 5}"#, "`output_length` is missing"),
             (
                 r#"{"timestamp": -1, "input_length": 5, "output_length": 1}"#,
                 "`timestamp` is -1, expected milliseconds from 0 to 9223372036854",

@@ -52,10 +52,7 @@ mod tests {
             report: ReadReport::default(),
         };
         let count = infer_sessions(&mut rows);
-        (
-            count,
-            rows.rows.into_iter().map(|row| row.session).collect(),
-        )
+        (count, rows.rows.into_iter().map(|row| row.session).collect())
     }
 
     fn names(names: &[&str]) -> Vec<Option<String>> {
@@ -94,9 +91,6 @@ mod tests {
 
     #[test]
     fn rows_without_ids_have_no_session() {
-        assert_eq!(
-            sessions(&[(0, &[]), (1, &[0])]).1,
-            [None, Some("0".to_owned())]
-        );
+        assert_eq!(sessions(&[(0, &[]), (1, &[0])]).1, [None, Some("0".to_owned())]);
     }
 }

@@ -21,10 +21,8 @@ const STRAY_NS: u64 = 5_000_000;
 pub fn tick_ms(rows: &[Row]) -> Option<u64> {
     let mut times: Vec<i64> = rows.iter().map(|row| row.arrival_ns).collect();
     times.sort_unstable();
-    let together: usize = (times.chunk_by(|a, b| a == b))
-        .filter(|rows| rows.len() > 1)
-        .map(<[i64]>::len)
-        .sum();
+    let together: usize =
+        (times.chunk_by(|a, b| a == b)).filter(|rows| rows.len() > 1).map(<[i64]>::len).sum();
     if 2 * together < times.len() {
         return None;
     }
@@ -45,21 +43,14 @@ mod tests {
     use super::*;
 
     fn rows(times_ms: &[i64]) -> Vec<Row> {
-        let row = |ms: &i64| Row {
-            arrival_ns: ms * NS_PER_MS,
-            ..Row::default()
-        };
+        let row = |ms: &i64| Row { arrival_ns: ms * NS_PER_MS, ..Row::default() };
         times_ms.iter().map(row).collect()
     }
 
     #[test]
     fn rounded_arrivals_show_their_tick() {
         assert_eq!(tick_ms(&rows(&[0, 0, 3_000, 9_000, 9_000])), Some(3_000));
-        assert_eq!(
-            tick_ms(&rows(&[9_500, 500, 500])),
-            Some(9_000),
-            "any order, any origin"
-        );
+        assert_eq!(tick_ms(&rows(&[9_500, 500, 500])), Some(9_000), "any order, any origin");
     }
 
     #[test]
@@ -70,17 +61,9 @@ mod tests {
 
     #[test]
     fn fine_scattered_and_simultaneous_arrivals_have_no_tick() {
-        assert_eq!(
-            tick_ms(&rows(&[0, 0, 500, 500])),
-            None,
-            "half a second is fine enough"
-        );
+        assert_eq!(tick_ms(&rows(&[0, 0, 500, 500])), None, "half a second is fine enough");
         assert_eq!(tick_ms(&rows(&[0, 3_000, 9_000])), None, "no two together");
-        assert_eq!(
-            tick_ms(&rows(&[0, 0, 3_000, 6_000, 9_000])),
-            None,
-            "2 of 5 together"
-        );
+        assert_eq!(tick_ms(&rows(&[0, 0, 3_000, 6_000, 9_000])), None, "2 of 5 together");
         assert_eq!(tick_ms(&rows(&[0, 0, 3_000, 3_006])), None, "6 ms off");
         assert_eq!(tick_ms(&rows(&[7, 7, 7])), None, "one instant has no clock");
         assert_eq!(tick_ms(&[]), None);

@@ -36,10 +36,7 @@ fn write_row(
     line.push_str("{\"ts\": ");
     write_ms(row.arrival_ns.abs_diff(first_ns), line)?;
     let (prompt, output) = (row.prompt_tokens, row.gen_tokens);
-    write!(
-        line,
-        ", \"prompt_tokens\": {prompt}, \"gen_tokens\": {output}"
-    )?;
+    write!(line, ", \"prompt_tokens\": {prompt}, \"gen_tokens\": {output}")?;
     if let Some(hash) = &row.prefix_hash {
         write!(line, ", \"prefix_hash\": {}", quoted(hash))?;
     }
@@ -92,11 +89,7 @@ mod tests {
     use super::*;
 
     fn rows_of(rows: Vec<Row>, block_tokens: Option<u32>) -> Rows {
-        Rows {
-            rows,
-            block_tokens,
-            report: ReadReport::default(),
-        }
+        Rows { rows, block_tokens, report: ReadReport::default() }
     }
 
     fn written(rows: &Rows) -> String {
@@ -107,16 +100,9 @@ mod tests {
 
     #[test]
     fn keys_stand_in_a_fixed_order_and_only_where_they_say_something() {
-        let bare = Row {
-            arrival_ns: 5_000_000_001,
-            prompt_tokens: 20,
-            gen_tokens: 2,
-            ..Row::default()
-        };
-        let last = Row {
-            arrival_ns: 5_000_000_002,
-            ..bare.clone()
-        };
+        let bare =
+            Row { arrival_ns: 5_000_000_001, prompt_tokens: 20, gen_tokens: 2, ..Row::default() };
+        let last = Row { arrival_ns: 5_000_000_002, ..bare.clone() };
         let full = Row {
             arrival_ns: 5_001_250_001,
             prefix_hash: Some("a \"b\"".to_owned()),
@@ -140,40 +126,26 @@ mod tests {
     fn row() -> impl Strategy<Value = Row> {
         let lengths = (1..=u32::MAX / 2, 1..=u32::MAX / 2);
         let prefix = proptest::option::of((any::<String>(), proptest::option::of(any::<u32>())));
-        let names = (
-            proptest::option::of(any::<String>()),
-            proptest::option::of(any::<String>()),
-        );
-        (
-            0..99 * DAY_NS,
-            lengths,
-            prefix,
-            names,
-            vec(any::<u64>(), 0..5),
+        let names = (proptest::option::of(any::<String>()), proptest::option::of(any::<String>()));
+        (0..99 * DAY_NS, lengths, prefix, names, vec(any::<u64>(), 0..5)).prop_map(
+            |(arrival_ns, (prompt_tokens, gen_tokens), prefix, (session, model), hash_ids)| {
+                // Names of prefixes and ids could contradict each other: a row has one of them.
+                let (prefix_hash, len) = match prefix.filter(|_| hash_ids.is_empty()) {
+                    Some((hash, len)) => (Some(hash), len),
+                    None => (None, None),
+                };
+                Row {
+                    arrival_ns,
+                    prompt_tokens,
+                    gen_tokens,
+                    prefix_hash,
+                    prefix_len: len.map(|len| len.min(prompt_tokens)),
+                    hash_ids: if prompt_tokens > 64 { hash_ids } else { Vec::new() },
+                    session,
+                    model,
+                }
+            },
         )
-            .prop_map(
-                |(arrival_ns, (prompt_tokens, gen_tokens), prefix, (session, model), hash_ids)| {
-                    // Names of prefixes and ids could contradict each other: a row has one of them.
-                    let (prefix_hash, len) = match prefix.filter(|_| hash_ids.is_empty()) {
-                        Some((hash, len)) => (Some(hash), len),
-                        None => (None, None),
-                    };
-                    Row {
-                        arrival_ns,
-                        prompt_tokens,
-                        gen_tokens,
-                        prefix_hash,
-                        prefix_len: len.map(|len| len.min(prompt_tokens)),
-                        hash_ids: if prompt_tokens > 64 {
-                            hash_ids
-                        } else {
-                            Vec::new()
-                        },
-                        session,
-                        model,
-                    }
-                },
-            )
     }
 
     proptest! {

@@ -23,10 +23,11 @@ const FEWEST_INSTANTS: usize = 20;
 const STRAY: u64 = 100;
 
 /// Whether arrivals that share a tick are spread uniformly over it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dequantize {
     /// When all arrivals stand on ticks of 1 s to 60 s (within a hundredth), on at least 20 of
     /// them, and at least half of the requests share their instant with another.
+    #[default]
     Auto,
     /// Never.
     Off,

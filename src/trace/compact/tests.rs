@@ -9,10 +9,7 @@ fn rows(lines: &str) -> Rows {
 fn refused(line: &str) -> (String, String) {
     let text = format!("{GOOD}\n\n# comment\n{line}\n");
     let error = read(text.as_bytes(), "t.jsonl", None).unwrap_err();
-    (
-        error.to_string(),
-        error.hint().unwrap_or_default().to_owned(),
-    )
+    (error.to_string(), error.hint().unwrap_or_default().to_owned())
 }
 
 const GOOD: &str = r#"{"ts": 0, "prompt_tokens": 10, "gen_tokens": 2}"#;
@@ -63,11 +60,7 @@ fn an_empty_file_has_no_rows() {
 fn rows_out_of_order_keep_their_place_and_are_counted() {
     let row = |ts| format!("{{\"ts\": {ts}, \"prompt_tokens\": 1, \"gen_tokens\": 1}}\n");
     let rows = rows(&[row(200), row(100), row(300), row(150)].concat());
-    let times: Vec<i64> = rows
-        .rows
-        .iter()
-        .map(|row| row.arrival_ns / 1_000_000)
-        .collect();
+    let times: Vec<i64> = rows.rows.iter().map(|row| row.arrival_ns / 1_000_000).collect();
     assert_eq!(times, [200, 100, 300, 150]);
     assert_eq!(rows.report.notes, ["2 rows out of order, sorted by time"]);
 }
@@ -152,14 +145,8 @@ fn other_bad_values_are_refused_by_line_field_value_and_expectation() {
             r#"{"ts": NaN, "prompt_tokens": 1, "gen_tokens": 1}"#,
             "`ts` is NaN, expected a finite number".to_owned(),
         ),
-        (
-            r#"{"ts": 0, "prompt_tokens": 1}"#,
-            "`gen_tokens` is missing".to_owned(),
-        ),
-        (
-            r#"{"ts": null, "prompt_tokens": 1, "gen_tokens": 1}"#,
-            "`ts` is missing".to_owned(),
-        ),
+        (r#"{"ts": 0, "prompt_tokens": 1}"#, "`gen_tokens` is missing".to_owned()),
+        (r#"{"ts": null, "prompt_tokens": 1, "gen_tokens": 1}"#, "`ts` is missing".to_owned()),
         (
             r#"{"ts": 0, "prompt_tokens": 1, "gen_tokens": 1"#,
             "malformed JSON at `gen_tokens`: EOF while parsing an object".to_owned(),
@@ -208,10 +195,7 @@ fn a_prefix_without_its_length_shares_nothing_and_is_counted() {
 #[test]
 fn a_prefix_length_without_its_name_is_refused() {
     let (error, _) = refused(r#"{"ts": 0, "prompt_tokens": 10, "gen_tokens": 2, "prefix_len": 4}"#);
-    assert_eq!(
-        error,
-        "t.jsonl:4: `prefix_len` is 4 and `prefix_hash` is missing"
-    );
+    assert_eq!(error, "t.jsonl:4: `prefix_len` is 4 and `prefix_hash` is missing");
 }
 
 #[test]
@@ -253,11 +237,7 @@ fn block_ids_come_with_one_block_size() {
     assert_eq!(read.rows[1].hash_ids, [5, 6, 7]);
 
     for (rows, line, expected) in [
-        (
-            chained(r#""hash_ids": [5]"#),
-            1,
-            "`hash_ids` without `block_size`",
-        ),
+        (chained(r#""hash_ids": [5]"#), 1, "`hash_ids` without `block_size`"),
         (
             format!("{first}{}", chained(r#""hash_ids": [5], "block_size": 32"#)),
             2,
@@ -300,10 +280,7 @@ fn a_block_size_that_was_asked_for_serves_rows_without_one_and_conflicts_with_an
     assert_eq!(rows.block_tokens, Some(32));
     let row = chained(r#""hash_ids": [5], "block_size": 16"#);
     let error = read(row.as_bytes(), "t", Some(32)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "t:1: `block_size` is 16, expected 32 as before"
-    );
+    assert_eq!(error.to_string(), "t:1: `block_size` is 16, expected 32 as before");
 }
 
 #[test]

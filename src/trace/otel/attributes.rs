@@ -43,10 +43,7 @@ const PREFIX: [&str; 1] = ["llm.system_prompt_hash"];
 
 /// Where a convention says what a span does, and the values that mean an inference.
 const INFERENCE: [(&str, &[&str]); 4] = [
-    (
-        "gen_ai.operation.name",
-        &["chat", "text_completion", "generate_content"],
-    ),
+    ("gen_ai.operation.name", &["chat", "text_completion", "generate_content"]),
     ("openinference.span.kind", &["llm"]),
     ("traceloop.span.kind", &["llm"]),
     ("llm.request.type", &["chat", "completion"]),

@@ -28,17 +28,11 @@ pub(super) fn read(reader: impl BufRead, label: &str) -> Result<Rows, TraceError
     for (index, document) in documents.enumerate() {
         let document = document.map_err(|error| unreadable(error, label))?;
         each_span(&document, &mut |span| spans.add(span)).map_err(|fault| {
-            let place = if index == 0 {
-                String::new()
-            } else {
-                format!("JSON document {}: ", index + 1)
-            };
+            let place =
+                if index == 0 { String::new() } else { format!("JSON document {}: ", index + 1) };
             TraceError::File {
                 path: label.to_owned(),
-                fault: RowFault {
-                    message: format!("{place}{}", fault.message),
-                    ..fault
-                },
+                fault: RowFault { message: format!("{place}{}", fault.message), ..fault },
             }
         })?;
     }
@@ -71,10 +65,7 @@ impl Spans {
             }
             self.by_key.insert(own, self.nodes.len());
         }
-        self.nodes.push(Node {
-            parent: key(&span.parent),
-            row: row_of(span),
-        });
+        self.nodes.push(Node { parent: key(&span.parent), row: row_of(span) });
     }
 
     /// Returns, by node, whether a span somewhere below it is a request.
@@ -100,14 +91,10 @@ impl Spans {
 
     fn finish(self) -> Rows {
         let below = self.counted_below();
-        let mut report = ReadReport {
-            read: self.nodes.len() + self.duplicates,
-            ..ReadReport::default()
-        };
+        let mut report =
+            ReadReport { read: self.nodes.len() + self.duplicates, ..ReadReport::default() };
         if self.duplicates > 0 {
-            report
-                .dropped
-                .insert("a span given before", self.duplicates);
+            report.dropped.insert("a span given before", self.duplicates);
         }
         let mut rows = Vec::new();
         for (node, counted_below) in self.nodes.into_iter().zip(below) {
@@ -128,11 +115,7 @@ impl Spans {
             nothing_shared(&rows),
             "with the hash of a system prompt and no length of it, which shares nothing",
         );
-        Rows {
-            rows,
-            block_tokens: None,
-            report,
-        }
+        Rows { rows, block_tokens: None, report }
     }
 }
 
@@ -148,11 +131,7 @@ fn unreadable(error: serde_json::Error, label: &str) -> TraceError {
         "expected OTLP/JSON or Jaeger's JSON; of the collector's file exporter, only \
          `format: json` can be read",
     );
-    TraceError::Line {
-        path,
-        line: error.line(),
-        fault,
-    }
+    TraceError::Line { path, line: error.line(), fault }
 }
 
 #[cfg(test)]

@@ -83,11 +83,7 @@ fn each_span_of<'d>(object: &'d Object, add: &mut impl FnMut(&Span<'d>)) -> Resu
     if object.is_empty() || object.contains_key("resource") || object.contains_key("scope") {
         return Ok(());
     }
-    let keys: Vec<String> = object
-        .keys()
-        .take(4)
-        .map(|key| format!("`{key}`"))
-        .collect();
+    let keys: Vec<String> = object.keys().take(4).map(|key| format!("`{key}`")).collect();
     let what = format!("an object of {}", keys.join(", "));
     Err(not_spans(&what))
 }
@@ -107,15 +103,7 @@ fn span_of(object: &Object) -> Span<'_> {
         Some(Value::Object(table)) => Attributes::Table(table),
         _ => Attributes::None,
     };
-    let parent = first_of(
-        object,
-        &[
-            "parentSpanId",
-            "parentSpanID",
-            "parent_span_id",
-            "parent_id",
-        ],
-    );
+    let parent = first_of(object, &["parentSpanId", "parentSpanID", "parent_span_id", "parent_id"]);
     Span {
         trace: first_of(ids, &["traceId", "traceID", "trace_id"]).and_then(hex),
         id: first_of(ids, &["spanId", "spanID", "span_id"]).and_then(hex),
@@ -153,11 +141,7 @@ fn hex(id: &Value) -> Option<String> {
     }
     // Older exporters write base64, where case matters; its lengths are not those of hex ids.
     let is_hex = [16, 32].contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    Some(if is_hex {
-        digits.to_ascii_lowercase()
-    } else {
-        digits.to_owned()
-    })
+    Some(if is_hex { digits.to_ascii_lowercase() } else { digits.to_owned() })
 }
 
 fn first_of<'d>(object: &'d Object, keys: &[&str]) -> Option<&'d Value> {

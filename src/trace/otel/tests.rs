@@ -11,14 +11,8 @@ fn read_text(text: &str) -> Rows {
 fn dropped(rows: &Rows) -> Vec<String> {
     let report = &rows.report;
     let sum: usize = report.dropped.values().sum();
-    assert_eq!(
-        report.read,
-        report.emitted + sum,
-        "read = emitted + dropped"
-    );
-    (report.dropped.iter())
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .collect()
+    assert_eq!(report.read, report.emitted + sum, "read = emitted + dropped");
+    (report.dropped.iter()).map(|(reason, count)| format!("{count} {reason}")).collect()
 }
 
 /// Reads a sample and compares every row with its golden conversion.
@@ -26,32 +20,20 @@ fn check_sample(name: &str, golden: &str) -> Rows {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/otel");
     let rows = read_text(&fs::read_to_string(folder.join(name)).unwrap());
     let golden = fs::read_to_string(folder.join(golden)).unwrap();
-    let golden: Vec<Value> = golden
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let golden: Vec<Value> =
+        golden.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.rows.len(), golden.len());
     let first = rows.rows[0].arrival_ns;
     for (row, golden) in rows.rows.iter().zip(&golden) {
         // The goldens round to a tenth of a microsecond.
         let ms = (row.arrival_ns - first) as f64 / 1e6;
-        assert!(
-            (ms - golden["ts"].as_f64().unwrap()).abs() < 1e-4,
-            "{ms} {golden}"
-        );
-        assert_eq!(
-            u64::from(row.prompt_tokens),
-            golden["prompt_tokens"],
-            "{golden}"
-        );
+        assert!((ms - golden["ts"].as_f64().unwrap()).abs() < 1e-4, "{ms} {golden}");
+        assert_eq!(u64::from(row.prompt_tokens), golden["prompt_tokens"], "{golden}");
         assert_eq!(u64::from(row.gen_tokens), golden["gen_tokens"], "{golden}");
         if let Some(model) = golden.get("model") {
             assert_eq!(row.model.as_deref(), model.as_str(), "{golden}");
         }
-        assert_eq!(
-            row.session.as_deref(),
-            golden.get("session").and_then(Value::as_str)
-        );
+        assert_eq!(row.session.as_deref(), golden.get("session").and_then(Value::as_str));
     }
     rows
 }
@@ -75,14 +57,9 @@ fn a_collectors_file_of_a_vllm_server_gives_its_golden() {
 
 #[test]
 fn a_document_of_the_genai_conventions_gives_its_golden() {
-    let rows = check_sample(
-        "otlp_genai_semconv_pretty.json",
-        "otlp_genai_semconv_pretty.expected.jsonl",
-    );
-    assert_eq!(
-        dropped(&rows),
-        ["19 not an inference", "2 without token counts"]
-    );
+    let rows =
+        check_sample("otlp_genai_semconv_pretty.json", "otlp_genai_semconv_pretty.expected.jsonl");
+    assert_eq!(dropped(&rows), ["19 not an inference", "2 without token counts"]);
 }
 
 #[test]
@@ -111,10 +88,7 @@ fn attribute(key: &str, value: &str) -> String {
 }
 
 fn document(spans: &[String]) -> String {
-    format!(
-        "{{\"resourceSpans\": [{{\"scopeSpans\": [{{\"spans\": [{}]}}]}}]}}\n",
-        spans.join(",")
-    )
+    format!("{{\"resourceSpans\": [{{\"scopeSpans\": [{{\"spans\": [{}]}}]}}]}}\n", spans.join(","))
 }
 
 #[test]
@@ -129,10 +103,7 @@ fn a_span_over_a_counted_one_is_left_out_however_far_above() {
     assert_eq!(starts, [3_000_000, 4_000_000]);
     assert_eq!(
         dropped(&rows),
-        [
-            "1 repeating the counts of a span below",
-            "1 without token counts"
-        ]
+        ["1 repeating the counts of a span below", "1 without token counts"]
     );
 }
 
@@ -159,39 +130,12 @@ fn every_other_span_is_left_out_with_its_reason() {
     let rows = read_text(&document(&[
         span(1, 0, &prompt),
         span(2, 0, &output("{\"intValue\": \"5\"}")),
-        span(
-            3,
-            0,
-            &format!("{prompt}, {}", output("{\"intValue\": \"0\"}")),
-        ),
-        span(
-            4,
-            0,
-            &format!("{prompt}, {}", output("{\"intValue\": \"-1\"}")),
-        ),
-        span(
-            5,
-            0,
-            &format!("{prompt}, {}", output("{\"intValue\": \"4294967295\"}")),
-        ),
-        span(
-            6,
-            0,
-            &with(attribute(
-                "gen_ai.operation.name",
-                "{\"stringValue\": \"embeddings\"}",
-            )),
-        ),
-        span(
-            7,
-            0,
-            &with(attribute("openinference.span.kind", "\"CHAIN\"")),
-        ),
-        span(
-            8,
-            0,
-            &with(attribute("traceloop.span.kind", "\"workflow\"")),
-        ),
+        span(3, 0, &format!("{prompt}, {}", output("{\"intValue\": \"0\"}"))),
+        span(4, 0, &format!("{prompt}, {}", output("{\"intValue\": \"-1\"}"))),
+        span(5, 0, &format!("{prompt}, {}", output("{\"intValue\": \"4294967295\"}"))),
+        span(6, 0, &with(attribute("gen_ai.operation.name", "{\"stringValue\": \"embeddings\"}"))),
+        span(7, 0, &with(attribute("openinference.span.kind", "\"CHAIN\""))),
+        span(8, 0, &with(attribute("traceloop.span.kind", "\"workflow\""))),
         timeless,
         span(10, 0, &with(attribute("gen_ai.operation.name", "\"chat\""))),
     ]));
@@ -213,10 +157,7 @@ fn every_other_span_is_left_out_with_its_reason() {
 fn names_of_every_generation_are_known_and_the_first_wins() {
     for (prompt, output) in [
         ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"),
-        (
-            "gen_ai.usage.prompt_tokens",
-            "gen_ai.usage.completion_tokens",
-        ),
+        ("gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens"),
         ("llm.usage.prompt_tokens", "llm.usage.completion_tokens"),
         ("llm.token_count.prompt", "llm.token_count.completion"),
         ("gen_ai.prompt.tokens", "gen_ai.completion.tokens"),
@@ -226,10 +167,7 @@ fn names_of_every_generation_are_known_and_the_first_wins() {
         let prompt = attribute(prompt, "{\"doubleValue\": 12.0}");
         let output = attribute(output, "{\"intValue\": \"5\"}");
         let rows = read_text(&document(&[span(1, 0, &[prompt, output, old].join(","))]));
-        assert_eq!(
-            (rows.rows[0].prompt_tokens, rows.rows[0].gen_tokens),
-            (12, 5)
-        );
+        assert_eq!((rows.rows[0].prompt_tokens, rows.rows[0].gen_tokens), (12, 5));
     }
 }
 
@@ -237,11 +175,8 @@ fn names_of_every_generation_are_known_and_the_first_wins() {
 fn a_hashed_system_prompt_is_a_prefix_of_no_known_length() {
     let hash = attribute("llm.system_prompt_hash", "{\"stringValue\": \"s\"}");
     let conversation = attribute("llm.conversation_id", "{\"stringValue\": \"c\"}");
-    let rows = read_text(&document(&[span(
-        1,
-        0,
-        &[COUNTS.to_owned(), hash, conversation].join(","),
-    )]));
+    let rows =
+        read_text(&document(&[span(1, 0, &[COUNTS.to_owned(), hash, conversation].join(","))]));
     assert_eq!(rows.rows[0].prefix_hash.as_deref(), Some("s"));
     assert_eq!(rows.rows[0].session.as_deref(), Some("c"));
     assert_eq!(
@@ -277,11 +212,7 @@ fn spans_of_console_exporters_and_flat_dumps_are_read() {
     );
     let agent = console.replace("0x2", "0x9").replace("01.5Z", "01.0Z");
     let rows = read_text(&format!("{agent}{console}"));
-    assert_eq!(
-        rows.rows.len(),
-        1,
-        "the agent's span repeats its child's counts"
-    );
+    assert_eq!(rows.rows.len(), 1, "the agent's span repeats its child's counts");
     assert_eq!(rows.rows[0].arrival_ns, 1_500_000_000);
     assert_eq!(rows.rows[0].session.as_deref(), Some("u"));
 
@@ -294,16 +225,10 @@ fn spans_of_console_exporters_and_flat_dumps_are_read() {
 
 #[test]
 fn malformed_json_is_refused_by_its_line_in_the_file() {
-    let text = format!(
-        "{}{{\"resourceSpans\": [}}\n",
-        document(&[span(1, 0, COUNTS)])
-    );
+    let text = format!("{}{{\"resourceSpans\": [}}\n", document(&[span(1, 0, COUNTS)]));
     let error = read(text.as_bytes(), "o.jsonl").unwrap_err();
     let line = text.lines().count();
-    assert_eq!(
-        error.to_string(),
-        format!("o.jsonl:{line}: malformed JSON: expected value")
-    );
+    assert_eq!(error.to_string(), format!("o.jsonl:{line}: malformed JSON: expected value"));
     assert!(error.hint().unwrap().contains("OTLP/JSON"));
 }
 
@@ -314,14 +239,8 @@ fn what_holds_no_spans_is_refused_with_what_is_read() {
             "{\"ts\": 0, \"prompt_tokens\": 5}",
             "o.json: an object of `ts`, `prompt_tokens`, expected spans",
         ),
-        (
-            "{\"resourceMetrics\": []}",
-            "o.json: an object of `resourceMetrics`, expected spans",
-        ),
-        (
-            "{} 5",
-            "o.json: JSON document 2: a plain value, expected spans",
-        ),
+        ("{\"resourceMetrics\": []}", "o.json: an object of `resourceMetrics`, expected spans"),
+        ("{} 5", "o.json: JSON document 2: a plain value, expected spans"),
     ] {
         let error = read(text.as_bytes(), "o.json").unwrap_err();
         assert_eq!(error.to_string(), expected);

@@ -1,0 +1,9 @@
+//! The two programs: arguments in, text out, exit codes.
+//!
+//! Data goes to standard output, everything else to standard error. Only this module reads the
+//! wall clock and the environment, prints, and ends the process.
+
+mod error;
+mod output;
+
+pub use error::{CliError, Exit};

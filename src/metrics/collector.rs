@@ -1,0 +1,110 @@
+//! Facts of a run as they stream in.
+
+use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
+use crate::stats::LogHistogram;
+use crate::trace::Trace;
+use crate::units::{RequestId, SimDuration, SimTime};
+
+use super::slo::{SloMeasure, SloSpec, SloTerm};
+use super::summary::{Measured, OutcomeCounts, Summary, summarise};
+
+/// Collects what [`Summary`] needs: four numbers per measured request and one histogram.
+#[derive(Debug)]
+pub struct Collector<'t> {
+    trace: &'t Trace,
+    first_measured: RequestId,
+    from: SimTime,
+    to: SimTime,
+    slo: &'t SloSpec,
+    measured: Measured,
+}
+
+impl<'t> Collector<'t> {
+    /// Starts to collect a run of `trace` of which the requests from `first_measured` on count,
+    /// over the window from `from` to `to`.
+    pub fn new(
+        trace: &'t Trace,
+        first_measured: RequestId,
+        from: SimTime,
+        to: SimTime,
+        slo: &'t SloSpec,
+    ) -> Self {
+        let measured = Measured { tbt: LogHistogram::new(), ..Measured::default() };
+        Self { trace, first_measured, from, to, slo, measured }
+    }
+
+    /// Makes the summary of the run; `usd_per_hour` is the price of the whole fleet.
+    pub fn summary(self, run: &RunRecord, usd_per_hour: f64) -> Summary {
+        let window = self.to.since(self.from);
+        let drain = run.end.saturating_since(self.to);
+        summarise(self.measured, run, self.slo, (window, drain), usd_per_hour)
+    }
+
+    fn take_times(&mut self, record: &RequestRecord) {
+        let id = record.request;
+        let arrival = self.trace.arrival(id);
+        let times = (record.scheduled, record.first_token, record.last_token);
+        let (Some(scheduled), Some(first), Some(last)) = times else {
+            unreachable!("a finished request was scheduled and has its tokens");
+        };
+        let (ttft, e2e) = (first.since(arrival), last.since(arrival));
+        let gaps = u64::from(self.trace.output_tokens(id) - 1);
+        let tpot = last.since(first).as_ps().checked_div(gaps);
+        let measured = &mut self.measured;
+        measured.queue_wait.push(scheduled.since(arrival).as_ps());
+        measured.ttft.push(ttft.as_ps());
+        measured.e2e.push(e2e.as_ps());
+        measured.tpot.extend(tpot);
+        measured.cached_tokens += u64::from(record.cached_tokens);
+        measured.prompt_tokens += u64::from(self.trace.prompt_tokens(id));
+        measured.hits += u64::from(record.cached_tokens > 0);
+
+        let within = |term: &SloTerm| match term.measure {
+            SloMeasure::Ttft => ttft <= term.limit,
+            SloMeasure::E2e => e2e <= term.limit,
+            SloMeasure::QueueWait => scheduled.since(arrival) <= term.limit,
+            SloMeasure::Tpot => tpot.is_none_or(|ps| SimDuration::from_ps(ps) <= term.limit),
+        };
+        measured.attained += u64::from(self.slo.terms.iter().all(within));
+    }
+}
+
+impl Sink for Collector<'_> {
+    fn token_gap(&mut self, request: RequestId, gap: SimDuration) {
+        if request >= self.first_measured {
+            self.measured.tbt.record(gap.as_ps(), 1);
+        }
+    }
+
+    fn outcome(&mut self, record: &RequestRecord) {
+        let id = record.request;
+        let is_measured = id >= self.first_measured;
+        self.measured.all.count(record.outcome);
+        if is_measured {
+            self.measured.counts.count(record.outcome);
+            self.measured.preemptions += u64::from(record.preemptions);
+        }
+        if record.outcome != Outcome::Finished {
+            return;
+        }
+        let in_window = record.last_token.is_some_and(|at| at >= self.from && at <= self.to);
+        if in_window {
+            self.measured.completed += 1;
+            self.measured.completed_prompt_tokens += u64::from(self.trace.prompt_tokens(id));
+            self.measured.completed_output_tokens += u64::from(self.trace.output_tokens(id));
+        }
+        if is_measured {
+            self.take_times(record);
+        }
+    }
+}
+
+impl OutcomeCounts {
+    fn count(&mut self, outcome: Outcome) {
+        self.requests += 1;
+        match outcome {
+            Outcome::Finished => self.finished += 1,
+            Outcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A config, a workload and an algorithm, checked: the one road to a result.
+
+mod config;
+
+pub use config::{Config, ConfigError, TraceSpec, read_warmup};
+
+use std::sync::Arc;
+
+use crate::cluster::{ClusterSpec, Window};
+use crate::engine::{Sim, SimError};
+use crate::metrics::{Collector, SloSpec, Summary};
+use crate::router::AlgorithmSpec;
+use crate::units::RequestId;
+use crate::workload::Workload;
+
+/// One simulation, ready to run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The fleet.
+    pub cluster: ClusterSpec,
+    /// The routing.
+    pub algorithm: AlgorithmSpec,
+    /// The requests.
+    pub workload: Arc<Workload>,
+    /// The objectives.
+    pub slo: SloSpec,
+    /// Moves the router's own draws; the workload has been drawn already.
+    pub seed: u64,
+}
+
+impl Scenario {
+    /// Simulates and returns the numbers. Equal scenarios give equal numbers.
+    ///
+    /// # Errors
+    ///
+    /// When the workload can't run on this cluster, or takes more than 150 simulated days.
+    pub fn run(&self) -> Result<Summary, SimError> {
+        let Workload { trace, first_measured, info } = self.workload.as_ref();
+        let window = Window { from: info.window_start, to: info.window_end };
+        let first_measured = RequestId::at(*first_measured);
+        let mut collector =
+            Collector::new(trace, first_measured, window.from, window.to, &self.slo);
+        let sim =
+            Sim::new(&self.cluster, &self.algorithm, trace, first_measured, window, self.seed)?;
+        let run = sim.run(&mut collector)?;
+        Ok(collector.summary(&run, self.cluster.usd_per_hour()))
+    }
+}
