@@ -5,5 +5,6 @@
 
 pub mod document;
 pub mod rng;
+pub mod stats;
 pub mod trace;
 pub mod units;
