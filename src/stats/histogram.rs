@@ -104,9 +104,11 @@ impl LogHistogram {
             return None;
         }
         let n = u128::from(self.count);
-        let (whole, rest) = (self.sum / n, self.sum % n);
-        let whole = u64::try_from(whole).expect("a mean of u64 is no larger than the largest");
-        let rest = u64::try_from(rest).expect("a remainder is below its divisor");
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a mean is at most the largest value, a remainder below its divisor"
+        )]
+        let (whole, rest) = ((self.sum / n) as u64, (self.sum % n) as u64);
         // With mean = whole + rest / n: Σ (x − mean)² = Σ x² − n whole² − 2 whole rest − rest² / n.
         let mut taken = Squares::default();
         taken.add(whole, self.count);
@@ -144,7 +146,11 @@ impl LogHistogram {
 
     /// Counts `count` values between `min` and `max`.
     fn note(&mut self, min: u64, max: u64, count: u64) {
-        self.min = if self.count == 0 { min } else { self.min.min(min) };
+        self.min = if self.count == 0 {
+            min
+        } else {
+            self.min.min(min)
+        };
         self.max = self.max.max(max);
         self.count += count;
     }
@@ -186,7 +192,10 @@ impl Squares {
 
     /// The same sum with `low` below 2⁶⁴.
     const fn carried(self) -> Self {
-        Self { high: self.high + (self.low >> 64), low: self.low & LOW }
+        Self {
+            high: self.high + (self.low >> 64),
+            low: self.low & LOW,
+        }
     }
 
     /// The difference to a smaller sum, exact up to the last rounding.
@@ -214,7 +223,9 @@ const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
 /// The bin of a value: its power of two and the seven bits after the leading one.
 const fn bin_of(value: u64) -> usize {
     let shift = (u64::BITS - KEPT_BITS).saturating_sub(value.leading_zeros());
-    shift as usize * PER_OCTAVE + (value >> shift) as usize
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits are kept")]
+    let kept = (value >> shift) as usize;
+    shift as usize * PER_OCTAVE + kept
 }
 
 /// The middle of a bin, rounded down.
@@ -240,12 +251,13 @@ mod tests {
     use super::*;
     use crate::rng::Stream;
     use crate::stats::Moments;
+    use crate::units::SimDuration;
 
     /// Log-normal draws with a median of 20 ms in picoseconds: gaps between tokens.
     fn gaps(n: usize) -> Vec<u64> {
         let mut stream = Stream::new(7, "gaps", 0);
-        let draw = |_| (2e10 * libm::exp(stream.normal())) as u64;
-        (0..n).map(draw).collect()
+        let draw = |_| SimDuration::from_secs(0.02 * libm::exp(stream.normal()));
+        (0..n).map(draw).map(|gap| gap.unwrap().as_ps()).collect()
     }
 
     fn histogram(values: &[u64]) -> LogHistogram {
@@ -288,7 +300,10 @@ mod tests {
         for p in [0.0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
             let exact = values[usize::try_from(rank(p, 10_000)).unwrap() - 1];
             let got = histogram.quantile(p).unwrap();
-            assert!(got.abs_diff(exact) <= exact / 256, "{p}: {got}, not {exact}");
+            assert!(
+                got.abs_diff(exact) <= exact / 256,
+                "{p}: {got}, not {exact}"
+            );
         }
         assert_eq!(histogram.quantile(0.0), histogram.min());
         assert_eq!(histogram.quantile(1.0), histogram.max());
@@ -335,7 +350,10 @@ mod tests {
         let ratio = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs();
         assert!(ratio(histogram.mean(), moments.mean()) < 1e-12);
         assert!(ratio(histogram.sd(), moments.sd()) < 1e-12);
-        assert_eq!(histogram.sum(), values.iter().copied().map(u128::from).sum());
+        assert_eq!(
+            histogram.sum(),
+            values.iter().copied().map(u128::from).sum()
+        );
     }
 
     #[test]
@@ -353,7 +371,10 @@ mod tests {
     #[test]
     fn nothing_recorded_has_no_numbers() {
         let none = LogHistogram::new();
-        assert_eq!((none.min(), none.max(), none.quantile(0.5)), (None, None, None));
+        assert_eq!(
+            (none.min(), none.max(), none.quantile(0.5)),
+            (None, None, None)
+        );
         assert_eq!((none.mean(), none.sd()), (None, None));
         assert_eq!(histogram(&[1]).sd(), None);
         assert_eq!(histogram(&[1]).quantile(1.5), None);

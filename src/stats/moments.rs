@@ -6,7 +6,7 @@
 /// never comes from the difference of two large sums. Values must be finite.
 ///
 /// Source: Welford, "Note on a method for calculating corrected sums of squares and products",
-/// Technometrics 1962; merging: Chan, Golub and LeVeque, 1979.
+/// Technometrics 1962; merging: Chan et al., 1979.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
     n: u64,
@@ -82,7 +82,12 @@ mod tests {
     use super::*;
 
     /// Sum of squares minus squared sum, in f64, gives 0 or 64 here instead of 30.
-    const LARGE: [f64; 4] = [1_000_000_004.0, 1_000_000_007.0, 1_000_000_013.0, 1_000_000_016.0];
+    const LARGE: [f64; 4] = [
+        1_000_000_004.0,
+        1_000_000_007.0,
+        1_000_000_013.0,
+        1_000_000_016.0,
+    ];
 
     #[test]
     fn large_offset_keeps_the_variance() {
@@ -116,6 +121,9 @@ mod tests {
         let none = Moments::default();
         assert_eq!((none.mean(), none.population_variance()), (None, None));
         let one = Moments::of(&[3.0]);
-        assert_eq!((one.mean(), one.variance(), one.se()), (Some(3.0), None, None));
+        assert_eq!(
+            (one.mean(), one.variance(), one.se()),
+            (Some(3.0), None, None)
+        );
     }
 }
