@@ -12,7 +12,13 @@ pub mod metrics;
 #[cfg(feature = "sweep")]
 pub mod report;
 pub mod rng;
+pub mod router;
+pub mod scenario;
 pub mod stats;
+#[cfg(feature = "sweep")]
+pub mod sweep;
+#[cfg(feature = "sweep")]
+pub mod tables;
 pub mod trace;
 pub mod units;
 pub mod workload;

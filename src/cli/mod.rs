@@ -5,5 +5,8 @@
 
 mod error;
 mod output;
+mod progress;
+mod results;
+pub mod sweep;
 
 pub use error::{CliError, Exit};

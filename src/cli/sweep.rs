@@ -1,7 +1,6 @@
 //! The program `routesim-sweep`.
 
-use std::fs;
-use std::io;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
@@ -9,15 +8,15 @@ use std::time::{Instant, SystemTime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
+use crate::metrics::METRICS;
 use crate::report::{answers_json, sweep_text};
-use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError};
-use crate::tables::{
-    Frame, Metadata, SCHEMA_VERSION, TableError, cells_frame, runs_frame, write_csv, write_parquet,
-};
+use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError, Pool};
+use crate::tables::{Metadata, SCHEMA_VERSION, cells_frame, runs_frame, write_csv};
 
 use super::error::{CliError, Exit};
-use super::output::{OutputFile, print, remark};
+use super::output::{print, remark};
 use super::progress::Bar;
+use super::results::{ResultFiles, Results};
 
 /// Runs a grid of simulations and says what each algorithm can hold.
 #[derive(Debug, Parser)]
@@ -92,9 +91,8 @@ fn load(path: &Path) -> Result<Grid, CliError> {
 fn plan(path: &Path) -> Result<Exit, CliError> {
     let grid = load(path)?;
     let manifest = &grid.manifest;
-    let requests: f64 =
-        manifest.rates_rps.iter().map(|rate| grid.requests_at(*rate)).sum::<f64>()
-            * (grid.num_runs() / manifest.rates_rps.len()) as f64;
+    let requests: f64 = manifest.rates_rps.iter().map(|rate| grid.requests_at(*rate)).sum::<f64>()
+        * (grid.num_runs() / manifest.rates_rps.len()) as f64;
     // Making one workload at each end of the rates finds what would fail in every run.
     for rate in [manifest.rates_rps.first(), manifest.rates_rps.last()].into_iter().flatten() {
         for loaded in &manifest.configs {
@@ -103,10 +101,12 @@ fn plan(path: &Path) -> Result<Exit, CliError> {
         }
     }
     let mut text = format!("{}: {}\n", manifest.name, shape(&grid));
-    text += &format!("requests: {}, {:.0} s a run\n", grid.describe_source(), grid.duration().as_secs());
-    text += &format!("simulated requests: about {requests:.0}\n");
+    let mut say = |line: String| writeln!(text, "{line}").expect("a string takes all");
+    let seconds = grid.duration().as_secs();
+    say(format!("requests: {}; {seconds:.0} s a run", grid.describe_source()));
+    say(format!("simulated requests: about {requests:.0}"));
     for loaded in &manifest.configs {
-        text += &format!("config {}: {}\n", loaded.name, loaded.path.display());
+        say(format!("config {}: {}", loaded.name, loaded.path.display()));
     }
     print(&text)?;
     Ok(Exit::Success)
@@ -126,26 +126,29 @@ fn shape(grid: &Grid) -> String {
     )
 }
 
-#[expect(clippy::disallowed_methods, reason = "the programs are where the clock is read")]
 fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let grid = load(&args.manifest)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("results").join(&grid.manifest.name));
     let files = ResultFiles::create(&out)?;
-    let threads = args.threads.map_or(0, usize::from);
-    let pool = rayon_pool(threads)?;
-    let started = (SystemTime::now(), Instant::now());
+    let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
+    let clock = Clock::start();
     let bar = Bar::new(&grid.manifest.name, grid.num_runs());
     bar.watch_interrupt();
-    let rows = pool.run(|| grid.run(&bar));
+    let rows = pool.run(&grid, &bar);
     bar.finish();
 
     let terms = grid.slo_columns();
     let mut runs = runs_frame(&rows, &terms)?;
     let mut cells = cells_frame(&runs, &terms)?;
     let failed = rows.iter().filter(|row| row.outcome.is_err()).count();
-    let wall_s = started.1.elapsed().as_secs_f64();
-    let provenance = provenance(&grid, started.0, wall_s, pool.threads, failed);
-    files.finish(&grid, &mut runs, &mut cells, &provenance)?;
+    let seconds = clock.seconds();
+    files.finish(Results {
+        runs: &mut runs,
+        cells: &mut cells,
+        metadata: &metadata(&grid),
+        manifest: &grid.manifest.text,
+        provenance: &provenance(&grid, &clock, pool.threads(), failed),
+    })?;
 
     let answers = Answer::of(&grid, &rows);
     match args.format {
@@ -157,11 +160,99 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
             print(&String::from_utf8_lossy(&csv))?;
         }
     }
-    let shape = shape(&grid);
-    remark(&format!("{shape} in {wall_s:.1} s; tables in {}", out.display()));
+    remark(&format!("{} in {seconds:.1} s; tables in {}", shape(&grid), out.display()));
     for row in rows.iter().filter(|row| row.outcome.is_err()).take(3) {
         let error = row.outcome.as_ref().err().map_or("", String::as_str);
         remark(&format!("failed: {} seed {}: {error}", row.cell.id(), row.seed));
     }
     Ok(if failed > 0 { Exit::FailedRuns } else { Exit::Success })
+}
+
+/// What stands in the Parquet files beside the rows: the same for equal sweeps.
+fn metadata(grid: &Grid) -> Metadata {
+    let units: serde_json::Map<String, serde_json::Value> =
+        METRICS.iter().map(|metric| (metric.name.to_owned(), metric.unit.into())).collect();
+    Metadata(vec![
+        ("routesim.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("routesim.manifest_toml".to_owned(), grid.manifest.text.clone()),
+        ("routesim.units_json".to_owned(), serde_json::Value::from(units).to_string()),
+    ])
+}
+
+/// What differs from one execution to the next, and the inputs as they were.
+fn provenance(grid: &Grid, clock: &Clock, threads: usize, failed: usize) -> serde_json::Value {
+    let configs: Vec<_> = grid
+        .manifest
+        .configs
+        .iter()
+        .map(|loaded| {
+            let path = loaded.path.display().to_string();
+            json!({ "name": loaded.name, "path": path, "toml": loaded.config.text })
+        })
+        .collect();
+    json!({
+        "schema": "routesim.provenance/1",
+        "tables_schema_version": SCHEMA_VERSION,
+        "routesim_version": env!("CARGO_PKG_VERSION"),
+        "started_unix_s": clock.started_unix_s(),
+        "wall_s": clock.seconds(),
+        "threads": threads,
+        "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH,
+        "argv": std::env::args().collect::<Vec<_>>(),
+        "cells": grid.num_cells(),
+        "runs": grid.num_runs(),
+        "failed_runs": failed,
+        "requests": grid.describe_source(),
+        "notes": grid.notes,
+        "signals": "perfect and immediate",
+        "configs": configs,
+    })
+}
+
+/// When a sweep began.
+struct Clock {
+    wall: SystemTime,
+    instant: Instant,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the programs are where the clock is read")]
+    fn start() -> Self {
+        Self { wall: SystemTime::now(), instant: Instant::now() }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.instant.elapsed().as_secs_f64()
+    }
+
+    fn started_unix_s(&self) -> Option<u64> {
+        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH);
+        since.ok().map(|since| since.as_secs())
+    }
+}
+
+impl From<ManifestError> for CliError {
+    fn from(error: ManifestError) -> Self {
+        let ManifestError::File(error) = error;
+        error.into()
+    }
+}
+
+impl From<GridError> for CliError {
+    fn from(error: GridError) -> Self {
+        match error {
+            GridError::Trace(error) => error.into(),
+            GridError::Workload(error) => error.into(),
+            GridError::BlocksDontFit { .. } => {
+                Self::new(error.to_string()).hint("change kv_block_size in the config")
+            }
+        }
+    }
+}
+
+impl From<crate::tables::TableError> for CliError {
+    fn from(error: crate::tables::TableError) -> Self {
+        Self::new(format!("tables: {error}"))
+    }
 }

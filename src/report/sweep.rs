@@ -75,9 +75,10 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
 }
 
 fn estimate_json(estimate: Option<Estimate>) -> Value {
-    estimate.map_or(Value::Null, |estimate| {
-        json!({ "mean": estimate.mean, "half_width": estimate.half_width })
-    })
+    estimate.map_or(
+        Value::Null,
+        |estimate| json!({ "mean": estimate.mean, "half_width": estimate.half_width }),
+    )
 }
 
 /// What one config can do: the answer, then the curves it was read from.
@@ -104,7 +105,10 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
         return;
     }
     let objectives = objectives.join(" and ");
-    line(text, &format!("SLO: {objectives}; means of {seeds} seeds, ± half of the 95 % t-interval"));
+    line(
+        text,
+        &format!("SLO: {objectives}; means of {seeds} seeds, ± half of the 95 % t-interval"),
+    );
     line(text, "`holds to`: highest rate at which the mean and those of all lower rates meet it;");
     line(text, "`surely`: the same for the upper end of the interval. Rates in requests/s.\n");
     capacity(text, answers);
@@ -119,12 +123,16 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
 
 /// The table that answers: how far each algorithm holds, and what it costs there.
 fn capacity(text: &mut String, answers: &[&Answer]) {
-    let header = ["algorithm", "holds to", "surely", "TTFT mean ms", "goodput /s", "hit %", "$/1M tok"];
+    let header =
+        ["algorithm", "holds to", "surely", "TTFT mean ms", "goodput /s", "hit %", "$/1M tok"];
     let mut rows = vec![header.map(str::to_owned)];
     for answer in answers {
         let rate = |index: Option<usize>| {
             let rate = index.and_then(|at| answer.cells[at].key.rate_rps);
-            rate.map_or_else(|| if index.is_some() { "yes" } else { "-" }.to_owned(), |r| r.to_string())
+            rate.map_or_else(
+                || if index.is_some() { "yes" } else { "-" }.to_owned(),
+                |r| r.to_string(),
+            )
         };
         let at = answer.holds_to.map(|at| &answer.cells[at]);
         let show = |get: fn(&CellAnswer) -> Option<Estimate>, scale: f64, digits: usize| {

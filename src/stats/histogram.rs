@@ -146,11 +146,7 @@ impl LogHistogram {
 
     /// Counts `count` values between `min` and `max`.
     fn note(&mut self, min: u64, max: u64, count: u64) {
-        self.min = if self.count == 0 {
-            min
-        } else {
-            self.min.min(min)
-        };
+        self.min = if self.count == 0 { min } else { self.min.min(min) };
         self.max = self.max.max(max);
         self.count += count;
     }
@@ -192,10 +188,7 @@ impl Squares {
 
     /// The same sum with `low` below 2⁶⁴.
     const fn carried(self) -> Self {
-        Self {
-            high: self.high + (self.low >> 64),
-            low: self.low & LOW,
-        }
+        Self { high: self.high + (self.low >> 64), low: self.low & LOW }
     }
 
     /// The difference to a smaller sum, exact up to the last rounding.
@@ -300,10 +293,7 @@ mod tests {
         for p in [0.0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
             let exact = values[usize::try_from(rank(p, 10_000)).unwrap() - 1];
             let got = histogram.quantile(p).unwrap();
-            assert!(
-                got.abs_diff(exact) <= exact / 256,
-                "{p}: {got}, not {exact}"
-            );
+            assert!(got.abs_diff(exact) <= exact / 256, "{p}: {got}, not {exact}");
         }
         assert_eq!(histogram.quantile(0.0), histogram.min());
         assert_eq!(histogram.quantile(1.0), histogram.max());
@@ -350,10 +340,7 @@ mod tests {
         let ratio = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs();
         assert!(ratio(histogram.mean(), moments.mean()) < 1e-12);
         assert!(ratio(histogram.sd(), moments.sd()) < 1e-12);
-        assert_eq!(
-            histogram.sum(),
-            values.iter().copied().map(u128::from).sum()
-        );
+        assert_eq!(histogram.sum(), values.iter().copied().map(u128::from).sum::<u128>());
     }
 
     #[test]
@@ -371,10 +358,7 @@ mod tests {
     #[test]
     fn nothing_recorded_has_no_numbers() {
         let none = LogHistogram::new();
-        assert_eq!(
-            (none.min(), none.max(), none.quantile(0.5)),
-            (None, None, None)
-        );
+        assert_eq!((none.min(), none.max(), none.quantile(0.5)), (None, None, None));
         assert_eq!((none.mean(), none.sd()), (None, None));
         assert_eq!(histogram(&[1]).sd(), None);
         assert_eq!(histogram(&[1]).quantile(1.5), None);

@@ -34,10 +34,7 @@ pub fn t_interval(values: &[f64], confidence: f64) -> Option<Interval> {
         return None;
     }
     let half = t_quantile(0.5 + confidence / 2.0, (moments.n() - 1) as f64)? * se;
-    Some(Interval {
-        lo: mean - half,
-        hi: mean + half,
-    })
+    Some(Interval { lo: mean - half, hi: mean + half })
 }
 
 /// Returns the `p`-quantile of Student's t with `df` degrees of freedom.
@@ -106,10 +103,7 @@ mod tests {
         for (p, df, expected) in QUANTILES {
             let t = t_quantile(p, df).unwrap();
             assert!((t - expected).abs() < 1e-11, "{p} of {df}: {t}");
-            assert_eq!(
-                t_quantile(1.0 - p, df).map(|low| (low + t).abs() < 1e-11),
-                Some(true)
-            );
+            assert_eq!(t_quantile(1.0 - p, df).map(|low| (low + t).abs() < 1e-11), Some(true));
         }
     }
 
@@ -141,13 +135,7 @@ mod tests {
 
     #[test]
     fn what_has_no_quantile_gives_none() {
-        for (p, df) in [
-            (0.0, 3.0),
-            (1.0, 3.0),
-            (f64::NAN, 3.0),
-            (0.5, 0.0),
-            (0.5, f64::INFINITY),
-        ] {
+        for (p, df) in [(0.0, 3.0), (1.0, 3.0), (f64::NAN, 3.0), (0.5, 0.0), (0.5, f64::INFINITY)] {
             assert_eq!(t_quantile(p, df), None);
         }
         assert_eq!(t_cdf(f64::NAN, 3.0), None);

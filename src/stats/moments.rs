@@ -82,12 +82,7 @@ mod tests {
     use super::*;
 
     /// Sum of squares minus squared sum, in f64, gives 0 or 64 here instead of 30.
-    const LARGE: [f64; 4] = [
-        1_000_000_004.0,
-        1_000_000_007.0,
-        1_000_000_013.0,
-        1_000_000_016.0,
-    ];
+    const LARGE: [f64; 4] = [1_000_000_004.0, 1_000_000_007.0, 1_000_000_013.0, 1_000_000_016.0];
 
     #[test]
     fn large_offset_keeps_the_variance() {
@@ -121,9 +116,6 @@ mod tests {
         let none = Moments::default();
         assert_eq!((none.mean(), none.population_variance()), (None, None));
         let one = Moments::of(&[3.0]);
-        assert_eq!(
-            (one.mean(), one.variance(), one.se()),
-            (Some(3.0), None, None)
-        );
+        assert_eq!((one.mean(), one.variance(), one.se()), (Some(3.0), None, None));
     }
 }

@@ -17,6 +17,32 @@ pub trait Progress: Sync {
     fn run_ended(&self, requests: usize, failed: bool);
 }
 
+/// The threads of a sweep.
+#[derive(Debug)]
+pub struct Pool(rayon::ThreadPool);
+
+impl Pool {
+    /// Starts that many threads; 0 is one per core.
+    ///
+    /// # Errors
+    ///
+    /// A message, when the system gives no threads.
+    pub fn new(threads: usize) -> Result<Self, String> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map(Self).map_err(|error| format!("threads: {error}"))
+    }
+
+    /// Returns how many threads there are.
+    pub fn threads(&self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    /// Runs a grid on these threads; see [`Grid::run`].
+    pub fn run(&self, grid: &Grid, progress: &dyn Progress) -> Vec<RunRow> {
+        self.0.install(|| grid.run(progress))
+    }
+}
+
 /// The runs that share their requests.
 #[derive(Clone, Copy, Debug)]
 struct Group {

@@ -11,6 +11,6 @@ mod grid;
 mod manifest;
 
 pub use answer::{Answer, CellAnswer, Estimate};
-pub use execute::Progress;
+pub use execute::{Pool, Progress};
 pub use grid::{Grid, GridError};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};

@@ -43,14 +43,7 @@ const WORLDLY: [&str; 10] = [
 ];
 
 /// Marks of unfinished work.
-const LEFTOVERS: [&str; 6] = [
-    "todo!",
-    "unimplemented!",
-    "FIXME",
-    "XXX",
-    "dbg!",
-    "#[ignore",
-];
+const LEFTOVERS: [&str; 6] = ["todo!", "unimplemented!", "FIXME", "XXX", "dbg!", "#[ignore"];
 
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 5] = ["util", "utils", "common", "helpers", "types"];
@@ -121,41 +114,21 @@ impl Source<'_> {
 
     /// Whether a line belongs to tests: those stand at the foot of a file or in one of their own.
     fn is_test(&self, line: usize) -> bool {
-        let own_file = self
-            .path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs");
-        let foot = self
-            .code
-            .lines()
-            .position(|text| text.starts_with("mod tests {"));
+        let own_file = self.path.split('/').any(|part| part == "tests" || part == "tests.rs");
+        let foot = self.code.lines().position(|text| text.starts_with("mod tests {"));
         own_file || foot.is_some_and(|foot| line > foot)
     }
 }
 
 type Check = fn(&Source<'_>) -> Vec<(usize, String)>;
 
-const CHECKS: [Check; 7] = [
-    layers,
-    fences,
-    worldly,
-    leftovers,
-    names,
-    length,
-    grandparents,
-];
+const CHECKS: [Check; 7] = [layers, fences, worldly, leftovers, names, length, grandparents];
 
 fn faults_of(path: &str, text: &str) -> Vec<Fault> {
     let code = code_of(text);
     let source = Source { path, text, code };
     let found = CHECKS.iter().flat_map(|check| check(&source));
-    found
-        .map(|(line, what)| Fault {
-            path: path.to_owned(),
-            line,
-            what,
-        })
-        .collect()
+    found.map(|(line, what)| Fault { path: path.to_owned(), line, what }).collect()
 }
 
 /// An import of a layer above, or between two strangers.
@@ -171,10 +144,7 @@ fn layers(source: &Source<'_>) -> Vec<(usize, String)> {
     for (line, to) in roots.iter().flat_map(|root| uses(&source.code, root)) {
         if from == "bin" && to != "cli" {
             faults.push((line, format!("a program uses `{to}`, expected `cli` only")));
-        } else if rank(from)
-            .zip(rank(to))
-            .is_some_and(|(own, other)| other > own)
-        {
+        } else if rank(from).zip(rank(to)).is_some_and(|(own, other)| other > own) {
             faults.push((line, format!("`{from}` uses `{to}`, a layer above it")));
         } else if STRANGERS.contains(&(from, to)) {
             faults.push((line, format!("`{from}` uses `{to}`; they meet in `engine`")));
@@ -185,9 +155,7 @@ fn layers(source: &Source<'_>) -> Vec<(usize, String)> {
 
 /// A crate outside its home.
 fn fences(source: &Source<'_>) -> Vec<(usize, String)> {
-    let strayed = FENCES
-        .iter()
-        .filter(|(_, homes)| !homes.contains(&source.module()));
+    let strayed = FENCES.iter().filter(|(_, homes)| !homes.contains(&source.module()));
     strayed
         .flat_map(|(name, homes)| {
             let what = format!("`{name}` outside {}", homes.join(", "));
@@ -239,11 +207,7 @@ fn names(source: &Source<'_>) -> Vec<(usize, String)> {
 fn length(source: &Source<'_>) -> Vec<(usize, String)> {
     let lines = source.text.lines().count();
     let what = format!("{lines} lines, expected at most {MOST_LINES}");
-    if lines > MOST_LINES {
-        vec![(MOST_LINES + 1, what)]
-    } else {
-        Vec::new()
-    }
+    if lines > MOST_LINES { vec![(MOST_LINES + 1, what)] } else { Vec::new() }
 }
 
 /// A path that climbs two modules hides which layer it means.
@@ -261,10 +225,7 @@ fn rank(module: &str) -> Option<usize> {
 /// The faults of a planted file, as `line: what`.
 fn planted(path: &str, text: &str) -> Vec<String> {
     let faults = faults_of(path, text);
-    faults
-        .iter()
-        .map(|fault| format!("{}: {}", fault.line, fault.what))
-        .collect()
+    faults.iter().map(|fault| format!("{}: {}", fault.line, fault.what)).collect()
 }
 
 #[test]
@@ -281,14 +242,8 @@ fn good_code_passes() {
     assert_eq!(planted("trace/read.rs", good), [""; 0]);
     let cli = "use clap::Parser;\nuse crate::sweep;\nfn main() { println!(); }\n";
     assert_eq!(planted("cli/mod.rs", cli), [""; 0]);
-    assert_eq!(
-        planted("bin/routesim.rs", "fn main() { routesim::cli::main(); }"),
-        [""; 0]
-    );
-    assert_eq!(
-        planted("lib.rs", "pub mod cli;\npub use crate::units::SimTime;\n"),
-        [""; 0]
-    );
+    assert_eq!(planted("bin/routesim.rs", "fn main() { routesim::cli::main(); }"), [""; 0]);
+    assert_eq!(planted("lib.rs", "pub mod cli;\npub use crate::units::SimTime;\n"), [""; 0]);
 }
 
 #[test]
@@ -303,19 +258,13 @@ fn upward_imports_are_found() {
     }
     assert_eq!(planted("trace/mod.rs", "use super::engine::Sim;"), [up]);
     let lines = "use crate::{\n    units::SimTime,\n    // why\n    cli::main,\n};";
-    assert_eq!(
-        planted("rng.rs", lines),
-        ["4: `rng` uses `cli`, a layer above it"]
-    );
+    assert_eq!(planted("rng.rs", lines), ["4: `rng` uses `cli`, a layer above it"]);
 }
 
 #[test]
 fn strangers_are_kept_apart() {
     let router = planted("router/jsq.rs", "use crate::cluster::Backend;");
-    assert_eq!(
-        router,
-        ["1: `router` uses `cluster`; they meet in `engine`"]
-    );
+    assert_eq!(router, ["1: `router` uses `cluster`; they meet in `engine`"]);
     let cluster = planted("cluster/mod.rs", "use crate::router::View;");
     assert_eq!(cluster, ["1: `cluster` uses `router`, a layer above it"]);
 }
@@ -329,31 +278,11 @@ fn programs_use_the_command_line_only() {
 #[test]
 fn fenced_crates_are_found() {
     for (path, text, fault) in [
-        (
-            "sweep/plan.rs",
-            "use clap::Parser;",
-            "1: `clap` outside cli",
-        ),
-        (
-            "report/mod.rs",
-            "use indicatif as bars;",
-            "1: `indicatif` outside cli",
-        ),
-        (
-            "bin/routesim.rs",
-            "\nctrlc::set_handler();",
-            "2: `ctrlc` outside cli",
-        ),
-        (
-            "engine/sim.rs",
-            "use {rayon::join};",
-            "1: `rayon` outside study, sweep",
-        ),
-        (
-            "report/csv.rs",
-            "fn f(t: polars::Frame) {}",
-            "1: `polars` outside tables",
-        ),
+        ("sweep/plan.rs", "use clap::Parser;", "1: `clap` outside cli"),
+        ("report/mod.rs", "use indicatif as bars;", "1: `indicatif` outside cli"),
+        ("bin/routesim.rs", "\nctrlc::set_handler();", "2: `ctrlc` outside cli"),
+        ("engine/sim.rs", "use {rayon::join};", "1: `rayon` outside study, sweep"),
+        ("report/csv.rs", "fn f(t: polars::Frame) {}", "1: `polars` outside tables"),
     ] {
         assert_eq!(planted(path, text), [fault]);
     }
@@ -363,10 +292,7 @@ fn fenced_crates_are_found() {
 fn talk_clock_and_environment_are_found() {
     for name in WORLDLY {
         let fault = format!("2: `{name}` outside cli");
-        assert_eq!(
-            planted("engine/sim.rs", &format!("\n{name}(1);\n")),
-            [fault]
-        );
+        assert_eq!(planted("engine/sim.rs", &format!("\n{name}(1);\n")), [fault]);
     }
 }
 
@@ -374,10 +300,7 @@ fn talk_clock_and_environment_are_found() {
 fn leftovers_are_found() {
     for mark in LEFTOVERS {
         let fault = format!("2: `{mark}` left behind");
-        assert_eq!(
-            planted("units.rs", &format!("\n// {mark} later\n")),
-            [fault]
-        );
+        assert_eq!(planted("units.rs", &format!("\n// {mark} later\n")), [fault]);
     }
 }
 
@@ -389,10 +312,7 @@ fn names_are_checked() {
         let fault = format!("1: `{name}.rs` does not say what is inside");
         assert_eq!(planted(&format!("engine/{name}.rs"), ""), [fault]);
         let fault = format!("1: `mod {name}` says nothing");
-        assert_eq!(
-            planted("engine/sim.rs", &format!("mod {name} {{}}")),
-            [fault]
-        );
+        assert_eq!(planted("engine/sim.rs", &format!("mod {name} {{}}")), [fault]);
     }
     assert_eq!(planted("engine/common/queue.rs", "").len(), 1);
 }
@@ -407,12 +327,6 @@ fn long_files_are_found() {
 #[test]
 fn paths_that_climb_twice_are_found() {
     let fault = "1: `super::super::`, expected a path from `crate`";
-    assert_eq!(
-        planted("trace/formats/csv.rs", "use super::super::row::Row;"),
-        [fault]
-    );
-    assert_eq!(
-        planted("trace/formats/csv.rs", "use super::{super::row::Row};"),
-        [fault]
-    );
+    assert_eq!(planted("trace/formats/csv.rs", "use super::super::row::Row;"), [fault]);
+    assert_eq!(planted("trace/formats/csv.rs", "use super::{super::row::Row};"), [fault]);
 }

@@ -32,15 +32,9 @@ fn literal(rest: &str, before: Option<char>) -> usize {
     if let Some(inside) = rest.strip_prefix('\'') {
         // A lifetime has no closing quote after its one character.
         let closes = inside.starts_with('\\') || inside.chars().nth(1) == Some('\'');
-        return if closes {
-            1 + until_quote(inside, '\'')
-        } else {
-            0
-        };
+        return if closes { 1 + until_quote(inside, '\'') } else { 0 };
     }
-    let hashes = rest
-        .strip_prefix('r')
-        .map(|raw| raw.len() - raw.trim_start_matches('#').len());
+    let hashes = rest.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
     match hashes {
         Some(hashes) if !after_word && rest[1 + hashes..].starts_with('"') => {
             let close = format!("\"{}", "#".repeat(hashes));
