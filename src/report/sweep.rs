@@ -66,6 +66,7 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
         "met": cell.met,
         "surely_met": cell.surely_met,
         "failed_runs": cell.num_failed,
+        "realised_rps": estimate_json(cell.realised_rps),
         "slo": slo,
         "goodput_rps": estimate_json(cell.goodput_rps),
         "ttft_mean_ms": estimate_json(cell.ttft_mean_ms),
@@ -116,7 +117,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
         let name = term.to_string();
         let limit = term.limit.as_ms();
         let late = |cell: &CellAnswer| cell.terms[index].is_none_or(|value| value.mean > limit);
-        let title = format!("{name} by rate (! is above {limit})");
+        let title = format!("{name} by rate (! is above {limit}, inf is among rejected requests)");
         curve(text, &title, answers, |cell| cell.terms[index], late);
     }
 }
@@ -166,11 +167,15 @@ fn curve(
     header.extend(cells.iter().map(|cell| {
         cell.key.rate_rps.map_or_else(|| "own rate".to_owned(), |rate| format!("{rate}/s"))
     }));
-    let mut rows = vec![header];
+    let mut realised = vec!["(realised rate)".to_owned()];
+    realised.extend(cells.iter().map(|cell| {
+        cell.realised_rps.map_or_else(|| "-".to_owned(), |rate| format!("{:.2}/s", rate.mean))
+    }));
+    let mut rows = vec![header, realised];
     for answer in answers {
         let mut row = vec![answer.algorithm.clone()];
         row.extend(answer.cells.iter().map(|cell| {
-            let value = get(cell).map_or_else(|| "-".to_owned(), |value| shown(value, 1.0, 0));
+            let value = get(cell).map_or_else(|| "inf".to_owned(), |value| shown(value, 1.0, 0));
             if late(cell) { format!("{value} !") } else { value }
         }));
         rows.push(row);

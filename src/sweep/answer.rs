@@ -22,6 +22,8 @@ pub struct CellAnswer {
     pub key: CellKey,
     /// Seeds whose runs failed.
     pub num_failed: usize,
+    /// The rate that the requests really had over the window.
+    pub realised_rps: Option<Estimate>,
     /// Each objective's statistic in milliseconds; none when some seed has no value for it.
     pub terms: Vec<Option<Estimate>>,
     /// Whether the mean of every objective is within its limit and no run failed.
@@ -117,9 +119,11 @@ impl CellAnswer {
                     estimate.is_some_and(|estimate| upper(&estimate) <= term.limit.as_ms())
                 })
         };
+        let realised: Option<Vec<f64>> = rows.iter().map(|row| row.realised_rps).collect();
         Self {
             key: rows[0].cell.clone(),
             num_failed,
+            realised_rps: realised.and_then(|values| Estimate::of(&values)),
             met: within(|estimate| estimate.mean),
             surely_met: within(|estimate| {
                 estimate.half_width.map_or(f64::INFINITY, |half| estimate.mean + half)
@@ -138,8 +142,12 @@ impl Estimate {
     fn over(summaries: &[&Summary], get: &dyn Fn(&Summary) -> Option<f64>) -> Option<Self> {
         let values: Vec<f64> =
             summaries.iter().map(|summary| get(summary)).collect::<Option<_>>()?;
-        let sample = Sample::of(&values)?;
-        let interval = t_interval(&values, CONFIDENCE).filter(|_| sample.n_distinct > 1);
+        Self::of(&values)
+    }
+
+    fn of(values: &[f64]) -> Option<Self> {
+        let sample = Sample::of(values)?;
+        let interval = t_interval(values, CONFIDENCE).filter(|_| sample.n_distinct > 1);
         let half_width = interval.map(|interval| (interval.hi - interval.lo) / 2.0);
         Some(Self { mean: sample.mean, half_width })
     }

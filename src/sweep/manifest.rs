@@ -142,7 +142,7 @@ fn read(root: &mut Table<'_>, folder: &Path, text: &str) -> Option<(Manifest, Ve
 }
 
 fn has_rates(root: &mut Table<'_>) -> bool {
-    root.table("grid").is_some_and(|grid| grid.has("rates"))
+    root.table("grid").is_some_and(|mut grid| grid.has("rates"))
 }
 
 fn read_name(root: &mut Table<'_>) -> Option<String> {

@@ -1,3 +1,7 @@
 //! The whole crate seen from outside: one binary, one module per subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+#[cfg(feature = "cli")]
+mod sweep;
 mod tidy;
