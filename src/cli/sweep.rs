@@ -83,7 +83,8 @@ pub fn main() -> ExitCode {
 fn load(path: &Path) -> Result<Grid, CliError> {
     let grid = Grid::load(Manifest::load(path)?)?;
     for note in &grid.notes {
-        remark(&format!("note: {note}"));
+        let prefix = if note.starts_with("warning: ") { "" } else { "note: " };
+        remark(&format!("{prefix}{note}"));
     }
     Ok(grid)
 }

@@ -12,6 +12,8 @@ use crate::workload::{GeneratorSpec, Warmup};
 
 /// The most values that one axis may have.
 const LONGEST_AXIS: usize = 100_000;
+/// The most runs that a grid may have: each keeps a row in memory until the end.
+const LARGEST_GRID: usize = 1_000_000;
 
 /// A manifest file, checked, with its configs loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +181,12 @@ fn read_grid(grid: &mut Table<'_>, folder: &Path, seed: u64) -> Axes {
     distinct(grid, "algorithms", algorithms.iter().map(AlgorithmSpec::label));
     distinct(grid, "rates", rates.iter().flatten().map(ToString::to_string));
     distinct(grid, "seeds", seeds.iter().map(ToString::to_string));
+    let axes = [configs.len(), algorithms.len(), rates.len(), seeds.len()];
+    let num_runs = axes.iter().fold(1_usize, |product, len| product.saturating_mul(*len));
+    if num_runs > LARGEST_GRID {
+        let hint = Some("split it into several manifests".to_owned());
+        grid.fault(format!("the grid has {num_runs} runs, at most {LARGEST_GRID}"), hint);
+    }
     (configs, algorithms, rates, seeds)
 }
 
