@@ -9,7 +9,7 @@ use super::error::CliError;
 /// A file that appears under its name only when it is whole.
 ///
 /// It is opened before the work is done, so that a path that can't be written is found at once,
-/// and renamed into place at the end. Dropped without that, it is removed.
+/// filled when the data is there, and renamed into place at the end. Dropped without that, it is removed.
 #[derive(Debug)]
 pub(super) struct OutputFile {
     path: PathBuf,
@@ -39,9 +39,9 @@ impl OutputFile {
         Ok(Self { path: path.to_owned(), draft, file: Some(file) })
     }
 
-    /// Writes with `write` and gives the file its name.
-    pub(super) fn finish(
-        mut self,
+    /// Writes the draft with `write`, to the disk.
+    pub(super) fn fill(
+        &mut self,
         write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<(), CliError> {
         let Some(file) = self.file.take() else {
@@ -50,11 +50,17 @@ impl OutputFile {
         let mut buffered = io::BufWriter::new(file);
         let written = write(&mut buffered)
             .and_then(|()| buffered.into_inner().map_err(io::IntoInnerError::into_error))
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&self.draft, &self.path));
-        written.map_err(|error| {
-            CliError::new(format!("{}: cannot be written: {error}", self.path.display()))
-        })
+            .and_then(|file| file.sync_all());
+        written.map_err(|error| self.failed(&error))
+    }
+
+    /// Gives the file its name.
+    pub(super) fn publish(self) -> Result<(), CliError> {
+        fs::rename(&self.draft, &self.path).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> CliError {
+        CliError::new(format!("{}: cannot be written: {error}", self.path.display()))
     }
 }
 

@@ -53,21 +53,25 @@ impl ResultFiles {
         })
     }
 
-    /// Writes everything. The old seal goes first and the new one comes last, so that a folder
-    /// with a mixture of two sweeps has none.
-    pub(super) fn finish(self, results: Results<'_>) -> Result<(), CliError> {
+    /// Writes everything under other names first, so that a full disk leaves what was there. Then
+    /// the old seal goes and the new one comes last: a folder with files of two sweeps has none.
+    pub(super) fn finish(mut self, results: Results<'_>) -> Result<(), CliError> {
+        let Results { runs, cells, metadata, manifest, provenance } = results;
+        self.runs.fill(|out| table(write_parquet(runs, metadata, out)))?;
+        self.cells.fill(|out| table(write_parquet(cells, metadata, out)))?;
+        self.cells_csv.fill(|out| table(write_csv(cells, out)))?;
+        self.manifest.fill(|out| out.write_all(manifest.as_bytes()))?;
+        self.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
         match fs::remove_file(&self.seal) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(CliError::new(format!("{}: {error}", self.seal.display())));
             }
             _ => {}
         }
-        let Results { runs, cells, metadata, manifest, provenance } = results;
-        self.runs.finish(|out| table(write_parquet(runs, metadata, out)))?;
-        self.cells.finish(|out| table(write_parquet(cells, metadata, out)))?;
-        self.cells_csv.finish(|out| table(write_csv(cells, out)))?;
-        self.manifest.finish(|out| out.write_all(manifest.as_bytes()))?;
-        self.provenance.finish(|out| writeln!(out, "{provenance:#}"))
+        for file in [self.runs, self.cells, self.cells_csv, self.manifest, self.provenance] {
+            file.publish()?;
+        }
+        Ok(())
     }
 }
 

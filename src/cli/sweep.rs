@@ -83,7 +83,8 @@ pub fn main() -> ExitCode {
 fn load(path: &Path) -> Result<Grid, CliError> {
     let grid = Grid::load(Manifest::load(path)?)?;
     for note in &grid.notes {
-        remark(&format!("note: {note}"));
+        let prefix = if note.starts_with("warning: ") { "" } else { "note: " };
+        remark(&format!("{prefix}{note}"));
     }
     Ok(grid)
 }
@@ -142,13 +143,13 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let mut cells = cells_frame(&runs, &terms)?;
     let failed = rows.iter().filter(|row| row.outcome.is_err()).count();
     let seconds = clock.seconds();
-    files.finish(Results {
+    let written = files.finish(Results {
         runs: &mut runs,
         cells: &mut cells,
         metadata: &metadata(&grid),
         manifest: &grid.manifest.text,
         provenance: &provenance(&grid, &clock, pool.threads(), failed),
-    })?;
+    });
 
     let answers = Answer::of(&grid, &rows);
     match args.format {
@@ -160,6 +161,8 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
             print(&String::from_utf8_lossy(&csv))?;
         }
     }
+    // The answer was paid for: a full disk does not take it away.
+    written?;
     remark(&format!("{} in {seconds:.1} s; tables in {}", shape(&grid), out.display()));
     for row in rows.iter().filter(|row| row.outcome.is_err()).take(3) {
         let error = row.outcome.as_ref().err().map_or("", String::as_str);

@@ -8,6 +8,8 @@ use crate::sweep::{Answer, CellAnswer, Estimate, Grid};
 
 /// The version of the JSON answer.
 const SCHEMA: &str = "routesim.answer/1";
+/// Columns of a terminal that tables fit into.
+const WIDTH: usize = 100;
 
 /// Renders the answer of a sweep for a terminal.
 pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
@@ -46,7 +48,12 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
             })
         })
         .collect();
-    json!({ "schema": SCHEMA, "name": grid.manifest.name, "answers": rows })
+    json!({
+        "schema": SCHEMA,
+        "name": grid.manifest.name,
+        "signals": "perfect and immediate",
+        "answers": rows,
+    })
 }
 
 fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
@@ -90,7 +97,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     line(
         text,
         &format!(
-            "{}: {} backends of {}, ${:.2} an hour",
+            "{}: {} backends of {}, ${:.2} an hour; signals perfect and immediate",
             loaded.name,
             cluster.num_backends,
             cluster.gpu.name,
@@ -191,25 +198,32 @@ fn shown(estimate: Estimate, scale: f64, digits: usize) -> String {
     }
 }
 
-/// Writes rows as columns two blanks apart: the first to the left, the rest to the right.
+/// Writes rows as columns two blanks apart: the first to the left, the rest to the right. Columns
+/// that do not fit the width go to a further block, under the first column again.
 fn table(text: &mut String, rows: &[Vec<String>]) {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
     };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    for row in rows {
-        let mut out = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            if column == 0 {
-                write!(out, "{cell:<width$}").expect("a string takes all");
-            } else {
+    let mut next = 1;
+    while next < columns {
+        let first = next;
+        let mut total = widths[0];
+        while next < columns && (next == first || total + 2 + widths[next] <= WIDTH) {
+            total += 2 + widths[next];
+            next += 1;
+        }
+        for row in rows {
+            let head = widths[0];
+            let mut out = format!("{:<head$}", row[0]);
+            for (cell, width) in row[first..next].iter().zip(&widths[first..next]) {
                 write!(out, "  {cell:>width$}").expect("a string takes all");
             }
+            line(text, out.trim_end());
         }
-        line(text, out.trim_end());
+        text.push('\n');
     }
-    text.push('\n');
 }
 
 fn line(text: &mut String, line: &str) {

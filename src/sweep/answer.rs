@@ -152,3 +152,38 @@ impl Estimate {
         Some(Self { mean: sample.mean, half_width })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::AlgorithmSpec;
+
+    /// A cell at a rate, with the upper end of its interval within the limit or not.
+    fn cell(rate_rps: f64, met: bool, surely_met: bool) -> CellAnswer {
+        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        CellAnswer {
+            key: CellKey { config: "c".to_owned(), algorithm, rate_rps: Some(rate_rps) },
+            num_failed: 0,
+            realised_rps: None,
+            terms: Vec::new(),
+            met,
+            surely_met,
+            goodput_rps: None,
+            ttft_mean_ms: None,
+            token_hit_ratio: None,
+            usd_per_1m_tokens: None,
+        }
+    }
+
+    #[test]
+    fn a_rate_holds_only_when_all_below_it_do() {
+        let cells = [(9.0, true, false), (3.0, true, true), (6.0, false, false)];
+        let answer = Answer::new(cells.map(|(rate, met, sure)| cell(rate, met, sure)).to_vec());
+        let rates: Vec<Option<f64>> = answer.cells.iter().map(|cell| cell.key.rate_rps).collect();
+        assert_eq!(rates, [Some(3.0), Some(6.0), Some(9.0)], "lowest first");
+        assert_eq!((answer.holds_to, answer.surely_to), (Some(0), Some(0)));
+        let answer = Answer::new(vec![cell(3.0, true, false), cell(6.0, true, true)]);
+        assert_eq!((answer.holds_to, answer.surely_to), (Some(1), None));
+        assert_eq!(Answer::new(vec![cell(3.0, false, false)]).holds_to, None);
+    }
+}

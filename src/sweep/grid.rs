@@ -7,7 +7,7 @@ use crate::metrics::SloSpec;
 use crate::scenario::{Config, TraceSpec};
 use crate::tables::CellKey;
 use crate::trace::{Chain, ONE_LEVEL, ReadOptions, TraceError, read_trace};
-use crate::units::{SimDuration, SimTime};
+use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
 
 use super::manifest::{Manifest, Source};
@@ -75,9 +75,24 @@ impl Grid {
                 Requests::Trace(load_trace(spec, manifest.workload.bootstrap_block, &mut notes)?)
             }
         };
-        let grid = Self { manifest, source, notes };
+        let mut grid = Self { manifest, source, notes };
         grid.check_blocks()?;
+        grid.notes.extend(grid.workload_notes());
         Ok(grid)
+    }
+
+    /// What the first run's requests have to say; the others differ in their draws alone. Requests
+    /// that can't be made are an error of their runs, not of the grid.
+    fn workload_notes(&self) -> Vec<String> {
+        let (manifest, mut notes) = (&self.manifest, Vec::new());
+        let (Some(rate), Some(seed)) = (manifest.rates_rps.first(), manifest.seeds.first()) else {
+            return notes;
+        };
+        let warmup = manifest.configs.first().map(|loaded| self.warmup(&loaded.config));
+        if let Some(Ok(workload)) = warmup.map(|warmup| self.workload(*rate, *seed, warmup)) {
+            notes.extend(workload.info.notes);
+        }
+        notes
     }
 
     fn check_blocks(&self) -> Result<(), GridError> {
@@ -235,9 +250,5 @@ fn load_trace(
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let source = SourceTrace::new(Arc::new(trace)).named(name);
     let source = source.dequantize(spec.dequantize)?.block(block)?;
-    if let Some(tick) = source.tick() {
-        let s = SimTime::from_ps(tick.as_ps()).as_secs();
-        notes.push(format!("arrival times stand on ticks of {s} s: spread uniformly over each"));
-    }
     Ok(source)
 }

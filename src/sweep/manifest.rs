@@ -12,6 +12,8 @@ use crate::workload::{GeneratorSpec, Warmup};
 
 /// The most values that one axis may have.
 const LONGEST_AXIS: usize = 100_000;
+/// The most runs that a grid may have: each keeps a row in memory until the end.
+const LARGEST_GRID: usize = 1_000_000;
 
 /// A manifest file, checked, with its configs loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +181,12 @@ fn read_grid(grid: &mut Table<'_>, folder: &Path, seed: u64) -> Axes {
     distinct(grid, "algorithms", algorithms.iter().map(AlgorithmSpec::label));
     distinct(grid, "rates", rates.iter().flatten().map(ToString::to_string));
     distinct(grid, "seeds", seeds.iter().map(ToString::to_string));
+    let axes = [configs.len(), algorithms.len(), rates.len(), seeds.len()];
+    let num_runs = axes.iter().fold(1_usize, |product, len| product.saturating_mul(*len));
+    if num_runs > LARGEST_GRID {
+        let hint = Some("split it into several manifests".to_owned());
+        grid.fault(format!("the grid has {num_runs} runs, at most {LARGEST_GRID}"), hint);
+    }
     (configs, algorithms, rates, seeds)
 }
 
@@ -322,4 +330,34 @@ fn read_workload(table: &mut Table<'_>, folder: &Path) -> Option<WorkloadSpec> {
 
 fn seconds(table: &mut Table<'_>, key: &str) -> Option<SimDuration> {
     SimDuration::from_secs(table.real(key, Bounds::Between(1e-3, 8e6))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(text: &str) -> Result<Vec<f64>, String> {
+        let document = Document::parse("m.toml", text).unwrap();
+        let read = |root: &mut Table<'_>| read_rates(&root.item("rates")?);
+        document.settle(read).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_range_of_rates_has_both_its_ends() {
+        let range = rates("rates = { start = 6, stop = 24, step = 3 }").unwrap();
+        assert_eq!(range, [6.0, 9.0, 12.0, 15.0, 18.0, 21.0, 24.0]);
+        let tenths = rates("rates = { start = 0.1, stop = 0.7, step = 0.1 }").unwrap();
+        assert_eq!(tenths.len(), 7, "{tenths:?}");
+        let short = rates("rates = { start = 1, stop = 2, step = 0.75 }").unwrap();
+        assert_eq!(short, [1.0, 1.75], "the end is not overshot");
+    }
+
+    #[test]
+    fn a_count_of_seeds_goes_up_from_the_seed() {
+        let document = Document::parse("m.toml", "few = 3\nlist = [9, 1]").unwrap();
+        let read = |root: &mut Table<'_>| {
+            Some((read_seeds(&root.item("few")?, 42)?, read_seeds(&root.item("list")?, 42)?))
+        };
+        assert_eq!(document.settle(read).unwrap(), (vec![42, 43, 44], vec![9, 1]));
+    }
 }

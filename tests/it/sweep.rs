@@ -135,6 +135,11 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("name = \"grid\"", "name = \"../up\"", &["`name` is \"../up\"", "a name of letters"]),
     ("seeds = 3", "seedz = 3", &["unknown key `seedz` in [grid]", "did you mean `seeds`?"]),
     ("seeds = 3", "seeds = 0", &["`grid.seeds` is 0"]),
+    (
+        "stop = 10, step = 5 }\nseeds = 3",
+        "stop = 10, step = 0.5 }\nseeds = 99999",
+        &["runs, at most 1000000"],
+    ),
     ("seeds = 3", "seeds = [1, 1]", &["`grid.seeds` has 1 twice"]),
     ("\"round_robin\"", "\"round_robbin\"", &["unknown algorithm", "did you mean `round_robin`?"]),
     ("\"round_robin\"", "\"prefix_aware\", \"prefix_aware\"", &["has prefix_aware twice"]),
