@@ -1,10 +1,15 @@
 //! Files and standard output.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::CliError;
+
+/// Files that have no name yet, so that an interrupt can take them away.
+static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A file that appears under its name only when it is whole.
 ///
@@ -36,6 +41,7 @@ impl OutputFile {
         draft_name.push(format!(".{}.tmp", std::process::id()));
         let draft = path.with_file_name(draft_name);
         let file = File::create(&draft).map_err(|error| failed(&error))?;
+        drafts(|drafts| drafts.insert(draft.clone()));
         Ok(Self { path: path.to_owned(), draft, file: Some(file) })
     }
 
@@ -66,9 +72,21 @@ impl OutputFile {
 
 impl Drop for OutputFile {
     fn drop(&mut self) {
+        drafts(|drafts| drafts.remove(&self.draft));
         // After a rename there is nothing to remove, which is as well.
         drop(fs::remove_file(&self.draft));
     }
+}
+
+/// Removes every draft: the process is about to end.
+pub(super) fn discard_drafts() {
+    for draft in drafts(std::mem::take) {
+        drop(fs::remove_file(draft));
+    }
+}
+
+fn drafts<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    with(&mut DRAFTS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Writes data to standard output. A closed pipe is no error: the reader has seen enough.

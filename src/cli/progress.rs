@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::sweep::Progress;
 
 use super::error::Exit;
-use super::output::remark;
+use super::output::{discard_drafts, remark};
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -101,6 +101,7 @@ impl State {
         self.bar.finish_and_clear();
         let ended = self.ended.load(Ordering::Relaxed);
         remark(&format!("interrupted: {ended} of {} runs done, nothing was written", self.total));
+        discard_drafts();
         std::process::exit(i32::from(Exit::Interrupted.code()));
     }
 }

@@ -42,6 +42,8 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
             json!({
                 "config": answer.config,
                 "algorithm": answer.algorithm,
+                "holds": answer.holds_to.is_some(),
+                "surely_holds": answer.surely_to.is_some(),
                 "holds_to_rps": rate(answer.holds_to),
                 "surely_to_rps": rate(answer.surely_to),
                 "cells": cells,
@@ -93,7 +95,10 @@ fn estimate_json(estimate: Option<Estimate>) -> Value {
 fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     let loaded = &grid.manifest.configs[config];
     let cluster = &loaded.config.cluster;
-    let seeds = grid.manifest.seeds.len();
+    let seeds = match grid.manifest.seeds.len() {
+        1 => "one seed".to_owned(),
+        several => format!("means of {several} seeds, ± half of the 95 % t-interval"),
+    };
     line(
         text,
         &format!(
@@ -108,15 +113,12 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     let objectives: Vec<String> =
         slo.terms.iter().map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
     if objectives.is_empty() {
-        line(text, &format!("no SLO; means of {seeds} seeds, ± half of the 95 % t-interval\n"));
+        line(text, &format!("no SLO; {seeds}\n"));
         curve(text, "TTFT mean, ms", answers, |cell| cell.ttft_mean_ms, |_| false);
         return;
     }
     let objectives = objectives.join(" and ");
-    line(
-        text,
-        &format!("SLO: {objectives}; means of {seeds} seeds, ± half of the 95 % t-interval"),
-    );
+    line(text, &format!("SLO: {objectives}; {seeds}"));
     line(text, "`holds to`: highest rate at which the mean and those of all lower rates meet it;");
     line(text, "`surely`: the same for the upper end of the interval. Rates in requests/s.\n");
     capacity(text, answers);
@@ -182,7 +184,8 @@ fn curve(
     for answer in answers {
         let mut row = vec![answer.algorithm.clone()];
         row.extend(answer.cells.iter().map(|cell| {
-            let value = get(cell).map_or_else(|| "inf".to_owned(), |value| shown(value, 1.0, 0));
+            let unknown = if cell.num_failed > 0 { "failed" } else { "inf" };
+            let value = get(cell).map_or_else(|| unknown.to_owned(), |value| shown(value, 1.0, 0));
             if late(cell) { format!("{value} !") } else { value }
         }));
         rows.push(row);

@@ -19,6 +19,8 @@ struct CellMetric {
     cell: usize,
     metric: String,
     unit: &'static str,
+    /// Seeds with a value.
+    n: i64,
     failed: i64,
     sample: Option<Sample>,
     interval: Option<(f64, f64)>,
@@ -45,15 +47,20 @@ pub fn cells_frame(runs: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, 
     let mut rows = Vec::with_capacity(grouped.height() * metrics.len());
     for cell in 0..grouped.height() {
         for (metric, unit) in &metrics {
-            let values = values_of(&grouped, metric, cell)?;
-            let sample = Sample::of(&values);
+            let Values { known, unknown } = values_of(&grouped, metric, cell)?;
+            let failed = i64::from(failed.get(cell).unwrap_or(0));
+            // A statistic among rejected requests has no number. Leaving out such a seed, the
+            // worst there is, would flatter the cell.
+            let whole = !slo_terms.contains(metric) || unknown == failed;
+            let sample = Sample::of(&known).filter(|_| whole);
             let varies = sample.is_some_and(|sample| sample.n_distinct > 1);
-            let interval = t_interval(&values, CONFIDENCE).filter(|_| varies);
+            let interval = t_interval(&known, CONFIDENCE).filter(|_| varies);
             rows.push(CellMetric {
                 cell,
                 metric: metric.clone(),
                 unit,
-                failed: i64::from(failed.get(cell).unwrap_or(0)),
+                n: i64::try_from(known.len()).unwrap_or(i64::MAX),
+                failed,
                 sample,
                 interval: interval.map(|interval| (interval.lo, interval.hi)),
             });
@@ -62,12 +69,20 @@ pub fn cells_frame(runs: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, 
     frame(&grouped, &rows)
 }
 
-fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Vec<f64>, TableError> {
+/// The values of one metric of a cell, and the number of runs without one.
+struct Values {
+    known: Vec<f64>,
+    unknown: i64,
+}
+
+fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Values, TableError> {
     let lists = grouped.column(metric)?.list()?;
     let Some(values) = lists.get_as_series(cell) else {
-        return Ok(Vec::new());
+        return Ok(Values { known: Vec::new(), unknown: 0 });
     };
-    Ok(values.f64()?.iter().flatten().collect())
+    let known: Vec<f64> = values.f64()?.iter().flatten().collect();
+    let unknown = i64::try_from(values.len() - known.len()).unwrap_or(i64::MAX);
+    Ok(Values { known, unknown })
 }
 
 fn frame(grouped: &DataFrame, rows: &[CellMetric]) -> Result<DataFrame, TableError> {
@@ -82,7 +97,7 @@ fn frame(grouped: &DataFrame, rows: &[CellMetric]) -> Result<DataFrame, TableErr
         column("rate_rps", rows, |row| rates.get(row.cell)),
         column("metric", rows, |row| Some(row.metric.clone())),
         column("unit", rows, |row| Some(row.unit.to_owned())),
-        column("n", rows, |row| count(row.sample.map_or(0, |sample| sample.n))),
+        column("n", rows, |row| Some(row.n)),
         column("n_failed", rows, |row| Some(row.failed)),
         column("mean", rows, |row| Some(row.sample?.mean)),
         column("sd", rows, |row| row.sample?.sd),
