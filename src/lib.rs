@@ -9,10 +9,14 @@ pub mod cluster;
 pub mod document;
 pub mod engine;
 pub mod metrics;
+#[cfg(feature = "sweep")]
+pub mod report;
 pub mod rng;
 pub mod router;
 pub mod scenario;
 pub mod stats;
+#[cfg(feature = "sweep")]
+pub mod study;
 pub mod trace;
 pub mod units;
 pub mod workload;

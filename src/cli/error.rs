@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::document::Faults;
-use crate::engine::SimError;
 use crate::scenario::ConfigError;
+use crate::study::StudyError;
 use crate::trace::TraceError;
 use crate::workload::WorkloadError;
 
@@ -101,8 +101,9 @@ impl From<WorkloadError> for CliError {
     }
 }
 
-impl From<SimError> for CliError {
-    fn from(error: SimError) -> Self {
-        Self::new(error.to_string())
+impl From<StudyError> for CliError {
+    fn from(error: StudyError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { message: error.to_string(), hint }
     }
 }
