@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::report::{Kind, Origin, Results};
 use crate::router::AlgorithmSpec;
 use crate::scenario::Config;
@@ -49,8 +51,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<(), CliError> {
         let rate = draw.rate_rps.unwrap_or_default();
         generator.workload(rate, draw.seed, duration, config.warmup)
     };
-    let setting = Setting { cluster: &config.cluster, slo: &config.slo };
-    let runs = compare(setting, &[algorithm], &draws, make)?;
+    let runs = run_all(&config, &[algorithm], &draws, make)?;
     let path = args.config.display().to_string();
     let origin = Origin::new(&config, &path, "generator", Kind::Rates);
     show(&Results { origin, runs }, &args.show, output, Results::rates_text)
@@ -71,12 +72,36 @@ fn replay(
         seeds.into_iter().map(|seed| Draw { seed, rate_rps: None }).collect();
     let resampling = if input.seeds > 1 { Some(own_rate(&source)?) } else { None };
     let make = |draw: &Draw| workload(&source, draw.seed, resampling, &config);
-    let setting = Setting { cluster: &config.cluster, slo: &config.slo };
-    let runs = compare(setting, algorithms, &draws, make)?;
+    let runs = run_all(&config, algorithms, &draws, make)?;
     remark_on_workload(&runs);
     let path = input.config.display().to_string();
     let origin = Origin::new(&config, &path, &runs[0].info.source, Kind::Runs);
     show(&Results { origin, runs }, args, output, text)
+}
+
+/// Runs every algorithm on every draw, with a bar on a terminal.
+fn run_all(
+    config: &Config,
+    algorithms: &[AlgorithmSpec],
+    draws: &[Draw],
+    make: impl Fn(&Draw) -> Result<Workload, WorkloadError> + Sync,
+) -> Result<Vec<Run>, CliError> {
+    let bar = progress(algorithms.len() * draws.len());
+    let done = || bar.inc(1);
+    let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &done };
+    let runs = compare(setting, algorithms, draws, make);
+    bar.finish_and_clear();
+    Ok(runs?)
+}
+
+/// Returns a bar for that many runs, on standard error; hidden where that is no terminal.
+fn progress(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn workload(
@@ -137,7 +162,7 @@ fn warn_of_few(results: &Results) {
     let fewest = results.runs.iter().map(|run| run.summary.measured.finished).min();
     if let Some(fewest) = fewest.filter(|fewest| *fewest < FEWEST_FOR_P99) {
         remark(&format!(
-            "warning: only {fewest} measured requests finished: a P99 of fewer than \
+            "warning: measured requests that finished: {fewest}; a P99 of fewer than \
              {FEWEST_FOR_P99} values is little more than the largest"
         ));
     }
@@ -146,7 +171,7 @@ fn warn_of_few(results: &Results) {
 /// Warns when what was left at the end of the arrivals is not small beside the window.
 fn warn_of_backlog(results: &Results) {
     let windows = results.runs.iter().map(|run| (run.summary.window_s, run.summary.drain_s));
-    let worst = windows.max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+    let worst = windows.filter(|(window, _)| *window > 0.0).max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
     if let Some((window, drain)) = worst.filter(|(window, drain)| drain > &(LONGEST_DRAIN * window))
     {
         remark(&format!(

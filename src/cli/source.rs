@@ -15,7 +15,7 @@ pub(super) fn load_trace(input: &InputArgs, config: &Config) -> Result<SourceTra
     let path = trace_path(input, config)?;
     let (trace, report) = read(&path, input, config)?;
     remark_on(&path, &report);
-    let source = SourceTrace::new(trace).named(path.display().to_string());
+    let source = SourceTrace::new(trace).named(name_of(&path));
     // Coarse clocks are a property of the file that the config speaks of.
     let of_config = input.trace.is_none() || config.trace.path.is_none();
     let source = if of_config { source.dequantize(config.trace.dequantize)? } else { source };
@@ -49,11 +49,15 @@ fn read(
 
 /// Tells what was left out of a file and what its reader should know.
 pub(super) fn remark_on(path: &Path, report: &ReadReport) {
-    let path = path.display();
+    let path = name_of(path);
     for (reason, count) in &report.dropped {
         remark(&format!("note: {path}: {count} left out, {reason}"));
     }
     for note in &report.notes {
         remark(&format!("note: {path}: {note}"));
     }
+}
+
+fn name_of(path: &Path) -> String {
+    if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
 }

@@ -16,12 +16,14 @@ use crate::scenario::Scenario;
 use crate::workload::{Workload, WorkloadError, WorkloadInfo};
 
 /// What all runs of a study have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Setting<'a> {
     /// The fleet.
     pub cluster: &'a ClusterSpec,
     /// The objectives.
     pub slo: &'a SloSpec,
+    /// Called when a run is done, from any thread and in any order.
+    pub done: &'a (dyn Fn() + Sync),
 }
 
 /// One workload of a study.
@@ -127,6 +129,7 @@ fn runs_of(
             seed: draw.seed,
         };
         let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
+        (setting.done)();
         Ok(Run { algorithm: algorithm.clone(), draw, info: Arc::clone(&info), summary })
     };
     let runs: Vec<Result<Run, StudyError>> = algorithms.par_iter().map(run).collect();
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn results_stand_in_the_order_asked_for() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo };
+        let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &|| () };
         let named = |name| AlgorithmSpec::by_name(name).unwrap();
         let algorithms = [named("least_kv"), named("round_robin")];
         let draws = [7, 3, 5].map(|seed| Draw { seed, rate_rps: None });
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn the_first_failure_names_its_rate() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo };
+        let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &|| () };
         let draws = [5.0, -1.0, -2.0].map(|rate| Draw { seed: 1, rate_rps: Some(rate) });
         let error = compare(setting, &AlgorithmSpec::all(), &draws, make).unwrap_err();
         assert!(error.to_string().starts_with("at -1 requests per second: "), "{error}");

@@ -1,0 +1,3 @@
+//! The whole crate seen from outside: one binary, one module per subject.
+
+mod cli;
