@@ -68,8 +68,7 @@ fn replay(
     let output = open_output(args.output.as_deref())?;
     let source = load_trace(input, &config)?;
     let seeds = seeds_from(config.seed, input.seeds);
-    let draws: Vec<Draw> =
-        seeds.into_iter().map(|seed| Draw { seed, rate_rps: None }).collect();
+    let draws: Vec<Draw> = seeds.into_iter().map(|seed| Draw { seed, rate_rps: None }).collect();
     let resampling = if input.seeds > 1 { Some(own_rate(&source)?) } else { None };
     let make = |draw: &Draw| workload(&source, draw.seed, resampling, &config);
     let runs = run_all(&config, algorithms, &draws, make)?;
@@ -171,7 +170,9 @@ fn warn_of_few(results: &Results) {
 /// Warns when what was left at the end of the arrivals is not small beside the window.
 fn warn_of_backlog(results: &Results) {
     let windows = results.runs.iter().map(|run| (run.summary.window_s, run.summary.drain_s));
-    let worst = windows.filter(|(window, _)| *window > 0.0).max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+    let worst = windows
+        .filter(|(window, _)| *window > 0.0)
+        .max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
     if let Some((window, drain)) = worst.filter(|(window, drain)| drain > &(LONGEST_DRAIN * window))
     {
         remark(&format!(

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::trace::{Format, ReadOptions, ReadReport, Row, Rows, into_trace, read_file, write_compact};
+use crate::trace::{
+    Format, ReadOptions, ReadReport, Row, Rows, into_trace, read_file, write_compact,
+};
 use crate::workload::{GeneratorSpec, Lengths};
 
 use super::args::{ConvertArgs, GenTraceArgs};

@@ -7,9 +7,7 @@ use crate::study::Run;
 use crate::units::SimTime;
 
 use super::estimate::Estimate;
-use super::number::{
-    INDEX, MS, PER_MILLION, PERCENT, RATE, SECONDS, SIGNIFICANT, Style, WHOLE,
-};
+use super::number::{INDEX, MS, PER_MILLION, PERCENT, RATE, SECONDS, SIGNIFICANT, Style, WHOLE};
 use super::table::{TextTable, width};
 use super::{Results, SIGNALS};
 
@@ -200,9 +198,8 @@ fn latency_lines(runs: &[Run]) -> Vec<String> {
     let heads = ["", "P50", "P90", "P99", "mean", "max"];
     let mut table = TextTable::new(2, &heads.map(|head| [head, ""]));
     for (label, stem) in LATENCIES {
-        let show = |statistic: &str| {
-            Estimate::of_metric(runs, &format!("{stem}_{statistic}")).show(MS)
-        };
+        let show =
+            |statistic: &str| Estimate::of_metric(runs, &format!("{stem}_{statistic}")).show(MS);
         let mut row = vec![label.to_owned()];
         row.extend(STATISTICS.map(show));
         table.push(row);
