@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `routesim-sweep`: a grid of simulations from a manifest.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    routesim::cli::sweep::main()
+}

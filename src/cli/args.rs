@@ -21,11 +21,11 @@ pub(super) enum Command {
     ListAlgorithms,
     /// Run one algorithm and show its latencies, throughput and cost
     ///
-    /// Example: routesim run -c configs/default.toml -a prefix_aware
+    /// Example: `routesim run -c configs/default.toml -a prefix_aware`
     Run(RunArgs),
     /// Compare algorithms on the same requests
     ///
-    /// Example: routesim compare -c configs/default.toml -A round_robin,prefix_aware
+    /// Example: `routesim compare -c configs/default.toml -A round_robin,prefix_aware`
     Compare(CompareArgs),
     /// Generate a synthetic trace with Poisson arrivals
     ///

@@ -7,8 +7,11 @@ mod algorithms;
 mod args;
 mod error;
 mod output;
+mod progress;
+mod results;
 mod run;
 mod source;
+pub mod sweep;
 mod traces;
 
 use std::ffi::OsString;

@@ -48,21 +48,38 @@ impl OutputFile {
         Ok(Self { path: path.clone(), draft: Some(draft), file })
     }
 
-    /// Writes with `write` and gives the file its name.
-    pub(super) fn finish(
-        self,
+    /// Writes the draft with `write`, to the disk.
+    pub(super) fn fill(
+        &mut self,
         write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<(), CliError> {
         let mut buffered = io::BufWriter::new(&self.file);
-        let written = write(&mut buffered).and_then(|()| buffered.flush()).and_then(|()| {
-            self.draft.as_ref().map_or(Ok(()), |draft| {
-                self.file.sync_all()?;
-                fs::rename(draft, &self.path)
-            })
-        });
-        written.map_err(|error| {
-            CliError::new(format!("{}: cannot be written: {error}", self.path.display()))
-        })
+        let written = write(&mut buffered).and_then(|()| buffered.flush());
+        // Pipes and devices have nothing to sync.
+        let synced =
+            written.and_then(|()| if self.draft.is_some() { self.file.sync_all() } else { Ok(()) });
+        synced.map_err(|error| self.failed(&error))
+    }
+
+    /// Gives the file its name.
+    pub(super) fn publish(self) -> Result<(), CliError> {
+        let Some(draft) = &self.draft else {
+            return Ok(());
+        };
+        fs::rename(draft, &self.path).map_err(|error| self.failed(&error))
+    }
+
+    /// Writes with `write` and gives the file its name.
+    pub(super) fn finish(
+        mut self,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        self.fill(write)?;
+        self.publish()
+    }
+
+    fn failed(&self, error: &io::Error) -> CliError {
+        CliError::new(format!("{}: cannot be written: {error}", self.path.display()))
     }
 }
 

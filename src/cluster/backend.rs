@@ -203,11 +203,11 @@ impl<'t> Backend<'t> {
             self.evictions_before = Some(self.cache.evictions());
         }
         while self.in_flight.len() < self.depth {
-            let preempted = self.waiting.len();
+            let waiting = self.waiting.len();
             let entries = self.compose(now, notices);
             if !entries.is_empty() {
                 self.launch(entries, now);
-            } else if self.in_flight.is_empty() && self.waiting.len() > preempted {
+            } else if self.in_flight.is_empty() && self.waiting.len() > waiting {
                 // The only running request preempted itself: its blocks are free now, so the
                 // next pass can admit it.
             } else {

@@ -70,8 +70,9 @@ impl<'d> Table<'d> {
         Some(Item { findings: self.findings, path, node: &entry.node })
     }
 
-    /// Returns whether the table has `key`, without taking note of it.
-    pub fn has(&self, key: &str) -> bool {
+    /// Returns whether the table has `key`.
+    pub fn has(&mut self, key: &str) -> bool {
+        self.known.push(key.to_owned());
         self.entries.iter().any(|entry| entry.key == key)
     }
 

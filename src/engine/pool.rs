@@ -7,7 +7,7 @@ use crate::rng::Stream;
 use crate::router::{
     Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, RequestView, RouteContext,
 };
-use crate::trace::{Chain, Trace};
+use crate::trace::{Chain, ONE_LEVEL, Trace};
 use crate::units::{BackendId, RequestId, SimTime};
 
 /// A range of backends and the router in front of them.
@@ -15,9 +15,29 @@ pub(super) struct Pool {
     first: usize,
     algorithm: Box<dyn Algorithm>,
     needs_cache: bool,
+    common: CommonPrefix,
     rng: Stream,
     /// Reports are refreshed at each decision; `outstanding` is the router's own count.
     views: Vec<BackendView>,
+}
+
+/// The block ids that every prompt seen so far begins with.
+#[derive(Debug, Default)]
+struct CommonPrefix(Option<Vec<u32>>);
+
+impl CommonPrefix {
+    /// Cuts the common ids to those of `chain` and returns the tokens they cover.
+    fn narrow(&mut self, chain: &Chain<'_>) -> u32 {
+        if chain.block_tokens == ONE_LEVEL {
+            return 0;
+        }
+        let common = self.0.get_or_insert_with(|| chain.ids.to_vec());
+        let equal = common.iter().zip(chain.ids).take_while(|(ours, theirs)| ours == theirs);
+        let equal = equal.count();
+        common.truncate(equal);
+        let tokens = common.len() as u64 * u64::from(chain.block_tokens);
+        u32::try_from(tokens).map_or(chain.shared_tokens, |tokens| tokens.min(chain.shared_tokens))
+    }
 }
 
 /// The caches as they are, for one prompt.
@@ -59,6 +79,7 @@ impl Pool {
         Self {
             first: backends.start,
             needs_cache: algorithm.needs().cache,
+            common: CommonPrefix::default(),
             algorithm,
             rng,
             views: backends.map(view).collect(),
@@ -83,6 +104,7 @@ impl Pool {
             arrival: trace.arrival(id),
             prompt_tokens: trace.prompt_tokens(id),
             shared_tokens: chain.shared_tokens,
+            common_tokens: if self.needs_cache { self.common.narrow(&chain) } else { 0 },
             session: trace.session(id),
         };
         let caches = TrueCaches { backends, chain };
@@ -114,5 +136,24 @@ impl Pool {
 
     pub(super) fn diagnostics(&self) -> Vec<(&'static str, f64)> {
         self.algorithm.diagnostics()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_prefix_only_shrinks() {
+        let mut common = CommonPrefix::default();
+        let chain = |ids| Chain { ids, block_tokens: 10, shared_tokens: 25 };
+        assert_eq!(common.narrow(&chain(&[1, 2, 3])), 25);
+        assert_eq!(common.narrow(&chain(&[1, 2, 4])), 20);
+        assert_eq!(common.narrow(&chain(&[1, 5, 6])), 10);
+        assert_eq!(common.narrow(&chain(&[1, 2, 3])), 10);
+        assert_eq!(
+            common.narrow(&Chain { ids: &[7], block_tokens: ONE_LEVEL, shared_tokens: 9 }),
+            0
+        );
     }
 }

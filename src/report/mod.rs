@@ -1,14 +1,18 @@
 //! Results for people and programs: text tables, JSON and CSV.
 //!
-//! All three are functions of [`Results`], so equal results give equal bytes. What is not known is
+//! The runs of one command are [`Results`]; the answer of a grid has functions of its own. Equal
+//! results give equal bytes. What is not known is
 //! "-" in a table, `null` in JSON and empty in CSV.
 
 mod csv;
 mod estimate;
 mod json;
 mod number;
+mod sweep;
 mod table;
 mod text;
+
+pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;
 use crate::scenario::Config;

@@ -59,13 +59,13 @@ impl Results {
     pub fn rates_text(&self) -> String {
         let mut table = comparison_table("Rate (req/s)");
         let same_rate = |a: &Run, b: &Run| a.draw.rate_rps == b.draw.rate_rps;
-        let mut losses = String::new();
+        let mut losses = Vec::new();
         for runs in self.runs.chunk_by(same_rate) {
             let rate = runs[0].draw.rate_rps.unwrap_or_default();
             push_row(&mut table, rate.to_string(), runs);
             let all = sum(runs, |summary| &summary.all);
             if all.finished < all.requests {
-                losses += &format!("  At {rate} req/s: {}\n", outcomes(&all));
+                losses.push(format!("  At {rate} req/s: {}\n", outcomes(&all)));
             }
         }
         let run = &self.runs[0];
@@ -74,9 +74,9 @@ impl Results {
         let mut notes = vec![format!("Requests arrive for {duration} s, {}", run.info.operator)];
         notes.extend(self.means_note());
         if losses.is_empty() {
-            "  All requests of all rates finished\n".clone_into(&mut losses);
+            losses.push("  All requests of all rates finished\n".to_owned());
         }
-        block(&title, &notes, &table) + &losses
+        block(&title, &notes, &table) + &losses.concat()
     }
 
     fn setting(&self) -> String {

@@ -58,8 +58,8 @@ impl Algorithm for CostEscalation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{backends, pick, request};
     use super::*;
+    use crate::router::view::testing::{backends, pick, request};
 
     fn escalation() -> CostEscalation {
         CostEscalation {

@@ -48,8 +48,8 @@ pub(super) fn least_outstanding(backends: &[BackendView]) -> Decision {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{backends, pick, request};
     use super::*;
+    use crate::router::view::testing::{backends, pick, request};
 
     #[test]
     fn the_least_wins_and_ties_go_low() {

@@ -8,9 +8,11 @@ const LOAD_LIMIT: f64 = 0.9;
 
 /// A hit or none: `w · hit + (1 − w) · (1 − load)`.
 ///
-/// A backend has a hit when it holds the longest part of the prompt that any backend holds and
-/// its load is below 0.9. The load is outstanding requests over the queue depth, at most 1. Ties
-/// go to the highest id. A request that shares nothing goes to the least outstanding.
+/// A backend has a hit when it holds the longest part of the prompt that any backend holds, that
+/// part is longer than what all prompts have in common, and its load is below 0.9. Without the
+/// second condition the first backend to see the service's own system prompt would get every
+/// request until it is nearly full. The load is outstanding requests over the queue depth, at
+/// most 1. Ties go to the highest id. A request that shares nothing goes to the least outstanding.
 #[derive(Debug)]
 pub(super) struct PrefixAware {
     pub(super) cache_weight: f64,
@@ -40,7 +42,7 @@ impl Algorithm for PrefixAware {
         last_max(backends, |backend| {
             let held = at.find(|(_, other)| other.id == backend.id).map_or(0, |(held, _)| *held);
             let load = backend.load_ratio();
-            let hit = longest > 0 && held == longest && load < LOAD_LIMIT;
+            let hit = longest > request.common_tokens && held == longest && load < LOAD_LIMIT;
             weigh(self.cache_weight, f64::from(u8::from(hit)), load)
         })
     }
@@ -87,8 +89,8 @@ fn weigh(cache_weight: f64, hit: f64, load: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{backends, pick, request};
     use super::*;
+    use crate::router::view::testing::{backends, pick, request};
 
     fn aware() -> PrefixAware {
         PrefixAware { cache_weight: 0.8, matched: Vec::new() }
@@ -114,6 +116,14 @@ mod tests {
         assert_eq!(pick(&mut aware(), &request(), &fleet, &[96, 32, 32]), Some(0));
         let common = backends(&[5, 0, 1], 256);
         assert_eq!(pick(&mut aware(), &request(), &common, &[32, 32, 32]), Some(1));
+    }
+
+    #[test]
+    fn what_all_prompts_share_is_no_hit() {
+        let fleet = backends(&[1, 0, 2], 256);
+        let common = RequestView { common_tokens: 32, ..request() };
+        assert_eq!(pick(&mut aware(), &common, &fleet, &[32, 0, 0]), Some(1));
+        assert_eq!(pick(&mut aware(), &common, &fleet, &[48, 0, 0]), Some(0));
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl Algorithm for RoundRobin {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{backends, pick, request};
     use super::*;
+    use crate::router::view::testing::{backends, pick, request};
 
     #[test]
     fn it_goes_round_and_skips_the_full() {

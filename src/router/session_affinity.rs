@@ -62,8 +62,8 @@ impl SessionAffinity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{backends, pick, request};
     use super::*;
+    use crate::router::view::testing::{backends, pick, request};
 
     fn affinity(max_sessions: usize) -> SessionAffinity {
         SessionAffinity { max_sessions, homes: BTreeMap::new() }

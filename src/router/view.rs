@@ -38,6 +38,10 @@ pub struct RequestView {
     pub prompt_tokens: u32,
     /// Leading tokens that other prompts may share: what its prefix or block ids describe.
     pub shared_tokens: u32,
+    /// Local: leading tokens that every prompt this router has seen begins with, in whole trace
+    /// blocks. A system prompt of the whole service tells backends apart by chance only. 0 for
+    /// prefixes of one level.
+    pub common_tokens: u32,
     /// Session, if it has one.
     pub session: Option<u32>,
 }
@@ -187,7 +191,13 @@ pub(super) mod testing {
     /// A request of 160 tokens, all of them shareable, in no session.
     pub(in crate::router) fn request() -> RequestView {
         let arrival = SimTime::ZERO;
-        RequestView { arrival, prompt_tokens: 160, shared_tokens: 160, session: None }
+        RequestView {
+            arrival,
+            prompt_tokens: 160,
+            shared_tokens: 160,
+            common_tokens: 0,
+            session: None,
+        }
     }
 
     /// Routes one request and returns the index of the backend.

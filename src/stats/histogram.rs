@@ -104,9 +104,11 @@ impl LogHistogram {
             return None;
         }
         let n = u128::from(self.count);
-        let (whole, rest) = (self.sum / n, self.sum % n);
-        let whole = u64::try_from(whole).expect("a mean of u64 is no larger than the largest");
-        let rest = u64::try_from(rest).expect("a remainder is below its divisor");
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a mean is at most the largest value, a remainder below its divisor"
+        )]
+        let (whole, rest) = ((self.sum / n) as u64, (self.sum % n) as u64);
         // With mean = whole + rest / n: Σ (x − mean)² = Σ x² − n whole² − 2 whole rest − rest² / n.
         let mut taken = Squares::default();
         taken.add(whole, self.count);
@@ -214,7 +216,9 @@ const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
 /// The bin of a value: its power of two and the seven bits after the leading one.
 const fn bin_of(value: u64) -> usize {
     let shift = (u64::BITS - KEPT_BITS).saturating_sub(value.leading_zeros());
-    shift as usize * PER_OCTAVE + (value >> shift) as usize
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits are kept")]
+    let kept = (value >> shift) as usize;
+    shift as usize * PER_OCTAVE + kept
 }
 
 /// The middle of a bin, rounded down.
@@ -240,12 +244,13 @@ mod tests {
     use super::*;
     use crate::rng::Stream;
     use crate::stats::Moments;
+    use crate::units::SimDuration;
 
     /// Log-normal draws with a median of 20 ms in picoseconds: gaps between tokens.
     fn gaps(n: usize) -> Vec<u64> {
         let mut stream = Stream::new(7, "gaps", 0);
-        let draw = |_| (2e10 * libm::exp(stream.normal())) as u64;
-        (0..n).map(draw).collect()
+        let draw = |_| SimDuration::from_secs(0.02 * libm::exp(stream.normal()));
+        (0..n).map(draw).map(|gap| gap.unwrap().as_ps()).collect()
     }
 
     fn histogram(values: &[u64]) -> LogHistogram {
@@ -335,7 +340,7 @@ mod tests {
         let ratio = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs();
         assert!(ratio(histogram.mean(), moments.mean()) < 1e-12);
         assert!(ratio(histogram.sd(), moments.sd()) < 1e-12);
-        assert_eq!(histogram.sum(), values.iter().copied().map(u128::from).sum());
+        assert_eq!(histogram.sum(), values.iter().copied().map(u128::from).sum::<u128>());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 /// never comes from the difference of two large sums. Values must be finite.
 ///
 /// Source: Welford, "Note on a method for calculating corrected sums of squares and products",
-/// Technometrics 1962; merging: Chan, Golub and LeVeque, 1979.
+/// Technometrics 1962; merging: Chan et al., 1979.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
     n: u64,

@@ -104,8 +104,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::tick::tick_ms;
     use super::*;
+    use crate::trace::tick::tick_ms;
 
     fn read_text(text: &str, block_size: Option<u32>) -> Result<Rows, TraceError> {
         read(text.as_bytes(), "m.jsonl", block_size)

@@ -37,8 +37,8 @@ pub fn infer_sessions(rows: &mut Rows) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{ReadReport, Row};
     use super::*;
+    use crate::trace::row::{ReadReport, Row};
 
     fn sessions(chains: &[(i64, &[u64])]) -> (usize, Vec<Option<String>>) {
         let row = |(time, ids): &(i64, &[u64])| Row {

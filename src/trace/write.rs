@@ -84,9 +84,9 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::format::{ReadOptions, read};
-    use super::super::row::ReadReport;
     use super::*;
+    use crate::trace::format::{ReadOptions, read};
+    use crate::trace::row::ReadReport;
 
     fn rows_of(rows: Vec<Row>, block_tokens: Option<u32>) -> Rows {
         Rows { rows, block_tokens, report: ReadReport::default() }

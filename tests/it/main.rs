@@ -1,3 +1,9 @@
 //! The whole crate seen from outside: one binary, one module per subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+#[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod sweep;
+mod tidy;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::row::Row;
 use super::shapes::Span;
+use crate::trace::row::Row;
 
 // Source of the names: the GenAI semantic conventions from v1.27 to v1.41, OpenLLMetry
 // (Traceloop), OpenInference, vLLM's and SGLang's tracing. The first that a span has wins.

@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::row::RowFault;
 use super::attributes::whole;
 use super::time::unix_ns;
+use crate::trace::row::RowFault;
 
 /// One span, however it was written.
 #[derive(Debug)]

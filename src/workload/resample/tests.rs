@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::ticks::Dequantize;
-use super::super::{Warmup, Workload};
 use super::*;
 use crate::units::{LONGEST, PS_PER_MS, RequestId};
+use crate::workload::ticks::Dequantize;
+use crate::workload::{Warmup, Workload};
 
 /// One request of a test's trace: second, session, chain.
 type Turn<'a> = (f64, Option<u32>, &'a [u32]);

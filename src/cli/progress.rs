@@ -1,0 +1,106 @@
+//! Progress of a sweep: a bar on a terminal, plain lines elsewhere.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::sweep::Progress;
+
+use super::error::Exit;
+use super::output::remark;
+
+/// How often a line is written where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Counts runs and shows how far the sweep is, on standard error.
+#[derive(Clone, Debug)]
+pub(super) struct Bar(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    bar: ProgressBar,
+    total: usize,
+    ended: AtomicUsize,
+    failed: AtomicUsize,
+    requests: AtomicU64,
+    started: Instant,
+    last_line: Mutex<Instant>,
+}
+
+impl Bar {
+    #[expect(clippy::disallowed_methods, reason = "the programs are where the clock is read")]
+    pub(super) fn new(name: &str, total: usize) -> Self {
+        let bar = ProgressBar::new(total as u64);
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        let template = "{prefix} [{bar:30}] {pos}/{len} runs  {msg}  ETA {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(name.to_owned());
+        let started = Instant::now();
+        Self(Arc::new(State {
+            bar,
+            total,
+            ended: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            started,
+            last_line: Mutex::new(started),
+        }))
+    }
+
+    /// On Ctrl-C, says what was done and ends the process: nothing has been written yet.
+    pub(super) fn watch_interrupt(&self) {
+        let state = Arc::clone(&self.0);
+        let watched = ctrlc::set_handler(move || state.interrupted());
+        if let Err(error) = watched {
+            remark(&format!("note: Ctrl-C will end the run without a word ({error})"));
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn run_ended(&self, requests: usize, failed: bool) {
+        let state = &self.0;
+        let ended = state.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let failed =
+            state.failed.fetch_add(usize::from(failed), Ordering::Relaxed) + usize::from(failed);
+        let requests = state.requests.fetch_add(requests as u64, Ordering::Relaxed);
+        let rate = requests as f64 / state.started.elapsed().as_secs_f64().max(1e-9);
+        let failures = if failed > 0 { format!("  {failed} failed") } else { String::new() };
+        let message = format!("{rate:.0} simulated requests/s{failures}");
+        state.bar.set_message(message.clone());
+        state.bar.inc(1);
+        if state.bar.is_hidden() && ended < state.total {
+            state.line(ended, &message);
+        }
+    }
+}
+
+impl State {
+    fn line(&self, ended: usize, message: &str) {
+        let Ok(mut last) = self.last_line.try_lock() else {
+            return;
+        };
+        if last.elapsed() < LINE_EVERY {
+            return;
+        }
+        let elapsed = self.started.elapsed().as_secs_f64();
+        *last += LINE_EVERY;
+        let left = elapsed / ended as f64 * (self.total - ended) as f64;
+        remark(&format!("{ended}/{} runs  {message}  ETA {left:.0} s", self.total));
+    }
+
+    fn interrupted(&self) {
+        self.bar.finish_and_clear();
+        let ended = self.ended.load(Ordering::Relaxed);
+        remark(&format!("interrupted: {ended} of {} runs done, nothing was written", self.total));
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    }
+}

@@ -1,0 +1,18 @@
+//! Results as tables: the home of polars.
+//!
+//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). Every axis is a
+//! column of its own, names end in their unit, and what is not known is null, never NaN.
+
+mod cells;
+mod runs;
+mod write;
+
+pub use cells::{CONFIDENCE, cells_frame};
+pub use runs::{CellKey, RunRow, runs_frame};
+pub use write::{Metadata, TableError, write_csv, write_parquet};
+
+/// The version of the tables' columns. Within one, columns are only added.
+pub const SCHEMA_VERSION: &str = "1";
+
+/// A table of results.
+pub type Frame = polars::frame::DataFrame;

@@ -1,0 +1,233 @@
+//! The program `routesim-sweep`, from its command line to its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_routesim-sweep");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A folder of its own for each test, empty at its start.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sweep").join(test);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn sweep(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).current_dir(ROOT).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A grid of 2 × 2 × 2 cells that takes a moment; `{}` stands for further tables.
+fn manifest(folder: &Path, more: &str) -> PathBuf {
+    let configs = ["small", "large"].map(|name| folder.join(format!("{name}.toml")));
+    for (config, backends) in configs.iter().zip([2, 4]) {
+        fs::write(config, format!("[cluster]\nnum_backends = {backends}\n")).unwrap();
+    }
+    let path = folder.join("grid.toml");
+    let grid = format!(
+        "schema = 1\nname = \"grid\"\n[grid]\nconfigs = [\"*l*.toml\"]\n\
+         algorithms = [\"round_robin\", {{ name = \"prefix_aware\", cache_weight = 0.7 }}]\n\
+         rates = {{ start = 5, stop = 10, step = 5 }}\nseeds = 3\n\
+         [workload]\nduration_s = 10\nwarmup_s = 2\n[workload.generator]\n{more}"
+    );
+    fs::write(&path, grid).unwrap();
+    path
+}
+
+const SLO: &str = "[slo]\nttft_p95_ms = 500\n";
+
+#[test]
+fn one_thread_and_two_write_the_same_bytes() {
+    let folder = folder("threads");
+    let manifest = manifest(&folder, SLO);
+    let run = |threads: &str| {
+        let out = folder.join(threads);
+        let arguments = [manifest.to_str().unwrap(), "--threads", threads, "--out"];
+        let output = sweep(&[&arguments[..], &[out.to_str().unwrap()]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (output.stdout, out)
+    };
+    let ((one, one_out), (two, two_out)) = (run("1"), run("2"));
+    assert_eq!(text(&one), text(&two));
+    for file in ["runs.parquet", "cells.parquet", "cells.csv", "manifest.toml"] {
+        let [a, b] = [&one_out, &two_out].map(|out| fs::read(out.join(file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+    let cells = fs::read_to_string(one_out.join("cells.csv")).unwrap();
+    // 56 metrics and one objective for each of 8 cells, and the header.
+    assert_eq!(cells.lines().count(), 8 * 57 + 1);
+    assert!(!cells.contains("NaN") && !cells.contains("inf"), "not known is empty");
+    assert!(cells.contains("small/prefix_aware(cache_weight=0.7)/5,small,"), "{cells}");
+}
+
+#[test]
+fn the_answer_comes_as_text_json_and_csv() {
+    let folder = folder("formats");
+    let manifest = manifest(&folder, SLO);
+    let out = folder.join("out");
+    let run = |format: &str| {
+        let arguments = ["run", manifest.to_str().unwrap(), "--format", format, "--out"];
+        let output = sweep(&[&arguments[..], &[out.to_str().unwrap()]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let table = run("text");
+    for part in ["SLO: ttft_p95_ms <= 500", "holds to", "large: 4 backends of H100Sxm"] {
+        assert!(table.contains(part), "{table}");
+    }
+    let answer: serde_json::Value = serde_json::from_str(&run("json")).unwrap();
+    assert_eq!(answer["schema"], "routesim.answer/1");
+    assert_eq!(answer["answers"].as_array().unwrap().len(), 4);
+    assert_eq!(run("csv"), fs::read_to_string(out.join("cells.csv")).unwrap());
+}
+
+#[test]
+fn a_run_that_fails_is_a_row_with_its_error() {
+    let folder = folder("failing");
+    // 5 req/s for 10 s are about 50 requests: the warm-up leaves nothing of them, at 10 it does.
+    let manifest = manifest(&folder, "");
+    let grid = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, grid.replace("warmup_s = 2", "warmup_requests = 75")).unwrap();
+    let out = folder.join("out");
+    let output = sweep(&[manifest.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(stdout.contains("12 runs failed"), "{stdout}");
+    assert!(stderr.contains("/round_robin/5 seed 42: "), "{stderr}");
+    let cells = fs::read_to_string(out.join("cells.csv")).unwrap();
+    let failed = cells.lines().find(|line| line.contains("/round_robin/5,")).unwrap();
+    assert!(failed.contains(",0,3,,,,,,,"), "no values, three failed: {failed}");
+}
+
+#[test]
+fn every_manifest_and_config_of_the_project_is_sound() {
+    let mut planned = 0;
+    for entry in fs::read_dir(Path::new(ROOT).join("experiments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let output = sweep(&["plan", path.to_str().unwrap()]);
+            assert!(output.status.success(), "{}: {}", path.display(), text(&output.stderr));
+            assert!(text(&output.stdout).contains(" runs\n"));
+            planned += 1;
+        }
+    }
+    assert!(planned > 0);
+    for entry in fs::read_dir(Path::new(ROOT).join("configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if let Err(error) = routesim::scenario::Config::load(&path) {
+            panic!("{error}");
+        }
+    }
+}
+
+/// What is changed in a good manifest, and what the error must say.
+const BAD: &[(&str, &str, &[&str])] = &[
+    ("schema = 1", "schema = 2", &["grid.toml:1:", "`schema` is 2"]),
+    ("schema = 1\n", "", &["no `schema`", "schema = 1"]),
+    ("name = \"grid\"", "name = \"../up\"", &["`name` is \"../up\"", "a name of letters"]),
+    ("seeds = 3", "seedz = 3", &["unknown key `seedz` in [grid]", "did you mean `seeds`?"]),
+    ("seeds = 3", "seeds = 0", &["`grid.seeds` is 0"]),
+    (
+        "stop = 10, step = 5 }\nseeds = 3",
+        "stop = 10, step = 0.5 }\nseeds = 99999",
+        &["runs, at most 1000000"],
+    ),
+    ("seeds = 3", "seeds = [1, 1]", &["`grid.seeds` has 1 twice"]),
+    ("\"round_robin\"", "\"round_robbin\"", &["unknown algorithm", "did you mean `round_robin`?"]),
+    ("\"round_robin\"", "\"prefix_aware\", \"prefix_aware\"", &["has prefix_aware twice"]),
+    ("cache_weight = 0.7", "cache_weight = 7", &["expected a number from 0 to 1"]),
+    ("start = 5", "start = -5", &["`grid.rates.start` is -5"]),
+    ("start = 5", "start = 50", &["`grid.rates` is empty"]),
+    ("step = 5", "step = inf", &["`grid.rates.step` is inf"]),
+    ("rates = { start = 5, stop = 10, step = 5 }", "rates = [0]", &["`grid.rates[0]` is 0"]),
+    ("rates = { start = 5, stop = 10, step = 5 }", "", &["a generator needs `rates`"]),
+    ("*l*.toml", "none*.toml", &["no file matches `none*.toml`"]),
+    ("*l*.toml", "none.toml", &["none.toml: No such file"]),
+    ("configs = [\"*l*.toml\"]", "configs = []", &["`grid.configs` is empty"]),
+    ("duration_s = 10", "duration_s = 1", &["the warm-up is as long as the run"]),
+    ("[workload.generator]", "trace = \"none.jsonl\"", &["none.jsonl: No such file"]),
+    ("[workload.generator]", "", &["[workload] has no requests"]),
+    ("[workload.generator]", "[workload.generator]\nprompt_mean = -1", &["prompt_mean"]),
+    ("seeds = 3", "seeds = ", &["grid.toml:7:"]),
+];
+
+#[test]
+fn bad_manifests_are_refused_with_their_place() {
+    for (index, (good, bad, parts)) in BAD.iter().enumerate() {
+        let folder = folder(&format!("bad-{index}"));
+        let manifest = manifest(&folder, "");
+        let grid = fs::read_to_string(&manifest).unwrap();
+        assert!(grid.contains(good), "{good}");
+        fs::write(&manifest, grid.replacen(good, bad, 1)).unwrap();
+        let out = folder.join("out");
+        let output = sweep(&[manifest.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{bad}: {stderr}");
+        assert!(parts.iter().all(|part| stderr.contains(part)), "{bad}: {stderr}");
+        assert!(!out.exists(), "{bad}: nothing is made for a manifest that can't run");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_found_before_the_work() {
+    let folder = folder("unwritable");
+    let manifest = manifest(&folder, "");
+    let taken = folder.join("taken");
+    fs::write(&taken, "a file").unwrap();
+    let output = sweep(&[manifest.to_str().unwrap(), "--out", taken.to_str().unwrap()]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("taken: cannot be made") && stderr.contains("--out"), "{stderr}");
+    assert!(!stderr.contains("runs"), "found before the first run: {stderr}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = folder("pipe");
+    let manifest = manifest(&folder, "");
+    let mut child = Command::new(PROGRAM)
+        .args([manifest.to_str().unwrap(), "--out", folder.join("out").to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_130_and_writes_nothing() {
+    let folder = folder("interrupt");
+    let manifest = manifest(&folder, "");
+    let grid = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, grid.replace("duration_s = 10", "duration_s = 20000")).unwrap();
+    let out = folder.join("out");
+    let child = Command::new(PROGRAM)
+        .args([manifest.to_str().unwrap(), "--out", out.to_str().unwrap()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The folder is made before the runs begin; the handler stands by the next poll.
+    while !out.exists() {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("interrupted: "), "{}", text(&output.stderr));
+    for file in ["runs.parquet", "cells.parquet", "cells.csv", "provenance.json"] {
+        assert!(!out.join(file).exists(), "{file}");
+    }
+}
