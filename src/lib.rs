@@ -51,6 +51,8 @@ pub mod router;
 pub mod scenario;
 pub mod stats;
 #[cfg(feature = "sweep")]
+pub mod study;
+#[cfg(feature = "sweep")]
 pub mod sweep;
 #[cfg(feature = "sweep")]
 pub mod tables;

@@ -1,11 +1,11 @@
 //! What goes wrong, for a person: where, what, how to mend it, and the exit code.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::document::Faults;
-use crate::engine::SimError;
 use crate::scenario::ConfigError;
+use crate::study::StudyError;
 use crate::trace::TraceError;
 use crate::workload::WorkloadError;
 
@@ -63,7 +63,7 @@ impl CliError {
 
     /// Prints it to standard error and returns the exit code.
     pub fn report(&self) -> Exit {
-        let mut err = std::io::stderr().lock();
+        let mut err = io::stderr().lock();
         for line in self.message.lines() {
             let prefix = if line.starts_with("hint:") { "" } else { "error: " };
             // Nobody is left to tell when standard error is closed.
@@ -84,13 +84,20 @@ impl From<Faults> for CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
-        Self::new(error.to_string())
+        let hint = match &error {
+            ConfigError::Io { source, .. } => hint_of(source),
+            ConfigError::Faults(_) => None,
+        };
+        Self { message: error.to_string(), hint }
     }
 }
 
 impl From<TraceError> for CliError {
     fn from(error: TraceError) -> Self {
-        let hint = error.hint().map(str::to_owned);
+        let hint = match &error {
+            TraceError::Io { source, .. } => hint_of(source),
+            TraceError::Line { .. } | TraceError::File { .. } => error.hint().map(str::to_owned),
+        };
         Self { message: error.to_string(), hint }
     }
 }
@@ -101,8 +108,14 @@ impl From<WorkloadError> for CliError {
     }
 }
 
-impl From<SimError> for CliError {
-    fn from(error: SimError) -> Self {
-        Self::new(error.to_string())
+impl From<StudyError> for CliError {
+    fn from(error: StudyError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { message: error.to_string(), hint }
     }
+}
+
+fn hint_of(error: &io::Error) -> Option<String> {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    missing.then(|| "paths are taken from the working directory".to_owned())
 }

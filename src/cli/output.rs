@@ -14,35 +14,44 @@ static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// A file that appears under its name only when it is whole.
 ///
 /// It is opened before the work is done, so that a path that can't be written is found at once,
-/// filled when the data is there, and renamed into place at the end. Dropped without that, it is removed.
+/// and renamed into place at the end. Dropped without that, it is removed. What is no plain file (a
+/// pipe, `/dev/null`) is written to as it is.
 #[derive(Debug)]
 pub(super) struct OutputFile {
     path: PathBuf,
-    draft: PathBuf,
-    file: Option<File>,
+    /// None for what is no plain file.
+    draft: Option<PathBuf>,
+    file: File,
 }
 
 impl OutputFile {
     /// Opens a draft beside `path`.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
-        let failed = |error: &io::Error| {
+        let failed = |error: io::Error| {
             CliError::new(format!("{}: cannot be written: {error}", path.display()))
                 .hint("the folder must exist and be writable")
         };
         if path.is_dir() {
             let message = format!("{}: is a folder, not a file", path.display());
-            return Err(CliError::new(message));
+            return Err(CliError::new(message).hint("name a file in it"));
         }
+        if path.exists() && !path.is_file() {
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            return Ok(Self { path: path.to_owned(), draft: None, file });
+        }
+        // A link stays a link: the file behind it is replaced.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let Some(name) = path.file_name() else {
-            return Err(CliError::new(format!("{}: not the name of a file", path.display())));
+            let message = format!("{}: not the name of a file", path.display());
+            return Err(CliError::new(message).hint("name a file to be written"));
         };
         let mut draft_name = std::ffi::OsString::from(".");
         draft_name.push(name);
         draft_name.push(format!(".{}.tmp", std::process::id()));
         let draft = path.with_file_name(draft_name);
-        let file = File::create(&draft).map_err(|error| failed(&error))?;
+        let file = File::create(&draft).map_err(failed)?;
         drafts(|drafts| drafts.insert(draft.clone()));
-        Ok(Self { path: path.to_owned(), draft, file: Some(file) })
+        Ok(Self { path: path.clone(), draft: Some(draft), file })
     }
 
     /// Writes the draft with `write`, to the disk.
@@ -50,19 +59,29 @@ impl OutputFile {
         &mut self,
         write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<(), CliError> {
-        let Some(file) = self.file.take() else {
-            return Ok(());
-        };
-        let mut buffered = io::BufWriter::new(file);
-        let written = write(&mut buffered)
-            .and_then(|()| buffered.into_inner().map_err(io::IntoInnerError::into_error))
-            .and_then(|file| file.sync_all());
-        written.map_err(|error| self.failed(&error))
+        let mut buffered = io::BufWriter::new(&self.file);
+        let written = write(&mut buffered).and_then(|()| buffered.flush());
+        // Pipes and devices have nothing to sync.
+        let synced =
+            written.and_then(|()| if self.draft.is_some() { self.file.sync_all() } else { Ok(()) });
+        synced.map_err(|error| self.failed(&error))
     }
 
     /// Gives the file its name.
     pub(super) fn publish(self) -> Result<(), CliError> {
-        fs::rename(&self.draft, &self.path).map_err(|error| self.failed(&error))
+        let Some(draft) = &self.draft else {
+            return Ok(());
+        };
+        fs::rename(draft, &self.path).map_err(|error| self.failed(&error))
+    }
+
+    /// Writes with `write` and gives the file its name.
+    pub(super) fn finish(
+        mut self,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        self.fill(write)?;
+        self.publish()
     }
 
     fn failed(&self, error: &io::Error) -> CliError {
@@ -72,9 +91,11 @@ impl OutputFile {
 
 impl Drop for OutputFile {
     fn drop(&mut self) {
-        drafts(|drafts| drafts.remove(&self.draft));
-        // After a rename there is nothing to remove, which is as well.
-        drop(fs::remove_file(&self.draft));
+        if let Some(draft) = &self.draft {
+            drafts(|drafts| drafts.remove(draft));
+            // After a rename there is nothing to remove, which is as well.
+            drop(fs::remove_file(draft));
+        }
     }
 }
 
@@ -89,10 +110,21 @@ fn drafts<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     with(&mut DRAFTS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Writes data to standard output. A closed pipe is no error: the reader has seen enough.
+/// Writes data to standard output.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    print_with(|out| out.write_all(text.as_bytes()))
+}
+
+/// Writes data to standard output with `write`. A closed pipe is no error: the reader has seen
+/// enough.
+pub(super) fn print_with(
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = write(&mut out).and_then(|()| out.flush());
+    // What could not be written is not tried again when the buffer is dropped.
+    drop(out.into_parts());
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(CliError::new(format!("standard output: {error}")))
         }

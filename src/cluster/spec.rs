@@ -10,6 +10,8 @@ use super::step::{ComputeModel, LinearModel, StepModel};
 const RATES: Bounds = Bounds::Between(1.0, 1e9);
 /// No transfer is longer, latency apart: ten days, so that the clock can't wrap.
 const LONGEST_TRANSFER: SimDuration = SimDuration::from_ps(864_000 * PS_PER_S);
+/// The most KV blocks of a whole fleet. A block takes some 32 bytes of a run's memory.
+const MOST_BLOCKS: u64 = 1 << 28;
 /// Step coefficients, in milliseconds.
 const COEFFICIENTS: Bounds = Bounds::Between(0.0, 1e6);
 
@@ -90,12 +92,14 @@ impl ClusterSpec {
         let disaggregated = table
             .section("disaggregated", |section| read_disaggregated(section, num_backends))
             .flatten();
+        let kv_cache_blocks = table.count("kv_cache_blocks", 2..=1 << 30).unwrap_or(32_768);
+        check_memory(table, num_backends, kv_cache_blocks);
         Some(Self {
             num_backends,
             max_batch_tokens: table.count("max_batch_tokens", 1..=1 << 20).unwrap_or(16_384),
             max_batch_size: table.count("max_batch_size", 1..=1 << 20).unwrap_or(256),
             max_queue_depth: table.count("max_queue_depth", 1..=1 << 30).unwrap_or(256),
-            kv_cache_blocks: table.count("kv_cache_blocks", 2..=1 << 30).unwrap_or(32_768),
+            kv_cache_blocks,
             kv_block_size: table.count("kv_block_size", 1..=1 << 20).unwrap_or(16),
             async_scheduling: table.truth("async_scheduling").unwrap_or(true),
             step,
@@ -148,6 +152,22 @@ impl DisaggregatedSpec {
         let seconds = bytes / (self.kv_transfer_bandwidth_gb_s * 1e9);
         let sending = SimDuration::from_secs(seconds).unwrap_or(LONGEST_TRANSFER);
         self.kv_transfer_latency + sending.min(LONGEST_TRANSFER)
+    }
+}
+
+/// Refuses a fleet whose blocks no machine could keep track of.
+fn check_memory(table: &mut Table<'_>, num_backends: u32, kv_cache_blocks: u32) {
+    let blocks = u64::from(num_backends) * u64::from(kv_cache_blocks);
+    if blocks > MOST_BLOCKS {
+        let key = if table.has("kv_cache_blocks") { "kv_cache_blocks" } else { "num_backends" };
+        table.fault_at(
+            key,
+            format!(
+                "{num_backends} backends of {kv_cache_blocks} KV blocks are {blocks}, expected at \
+                 most {MOST_BLOCKS} together"
+            ),
+            Some("lower `num_backends` or `kv_cache_blocks`, or raise `kv_block_size`".into()),
+        );
     }
 }
 
@@ -274,6 +294,8 @@ mod tests {
         for part in ["`num_backends` is 0", "`kv_block_size` is 0", "`compute_model.prefill"] {
             assert!(faults.contains(part), "{faults}");
         }
+        let huge = "num_backends = 1000\nkv_cache_blocks = 1000000000";
+        assert!(read(huge).unwrap_err().contains("1000 backends of 1000000000"));
         let pools = "num_backends = 8\n[disaggregated]\nenabled = true\n\
                      prefill_backends = 2\ndecode_backends = 4";
         assert!(read(pools).unwrap_err().contains("are not the 8"));

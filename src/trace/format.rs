@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use crate::document::did_you_mean;
 
 use super::columns::Trace;
 use super::row::{ReadReport, RowFault, Rows, TraceError};
+use super::sniff::first_row;
 use super::tick::tick_ms;
 use super::{compact, mooncake, otel};
 
@@ -78,7 +79,27 @@ impl fmt::Display for Format {
 ///
 /// When the file can't be read, a row of it is no request, or all rows together are no trace.
 pub fn read_trace(path: &Path, options: &ReadOptions) -> Result<(Trace, ReadReport), TraceError> {
-    let rows = read_file(path, options)?;
+    into_trace(read_file(path, options)?, path)
+}
+
+/// Reads a file of unknown format into a trace: [`Format::sniff`] tells it from the first row.
+///
+/// # Errors
+///
+/// As [`read_trace`].
+pub fn read_trace_sniffed(
+    path: &Path,
+    block_size: Option<u32>,
+) -> Result<(Trace, ReadReport), TraceError> {
+    into_trace(read_sniffed(open(path)?, &label_of(path), block_size)?, path)
+}
+
+/// Makes the rows of a file into a trace, with the report of what was read.
+///
+/// # Errors
+///
+/// When all rows together are no trace.
+pub fn into_trace(rows: Rows, path: &Path) -> Result<(Trace, ReadReport), TraceError> {
     let report = rows.report.clone();
     let trace = rows.into_trace().map_err(|fault| TraceError::File {
         path: label_of(path),
@@ -93,14 +114,7 @@ pub fn read_trace(path: &Path, options: &ReadOptions) -> Result<(Trace, ReadRepo
 ///
 /// When the file can't be read, or a row of it is no request.
 pub fn read_file(path: &Path, options: &ReadOptions) -> Result<Rows, TraceError> {
-    let label = label_of(path);
-    if path == Path::new("-") {
-        return read(io::stdin().lock(), &label, options);
-    }
-    match File::open(path) {
-        Ok(file) => read(BufReader::with_capacity(1 << 16, file), &label, options),
-        Err(source) => Err(TraceError::Io { path: label, source }),
-    }
+    read(open(path)?, &label_of(path), options)
 }
 
 /// Reads the rows of a stream; `label` is what errors call it.
@@ -138,6 +152,28 @@ pub fn read(
         rows.report.notes.push(note);
     }
     Ok(rows)
+}
+
+/// Reads the rows of a stream of unknown format.
+pub(super) fn read_sniffed(
+    mut reader: impl BufRead,
+    label: &str,
+    block_size: Option<u32>,
+) -> Result<Rows, TraceError> {
+    let (start, row) = first_row(&mut reader)
+        .map_err(|source| TraceError::Io { path: label.to_owned(), source })?;
+    let options = ReadOptions { format: Format::sniff(&start[row..]), block_size };
+    read(io::Cursor::new(start).chain(reader), label, &options)
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(BufReader::with_capacity(1 << 16, file))),
+        Err(source) => Err(TraceError::Io { path: label_of(path), source }),
+    }
 }
 
 fn label_of(path: &Path) -> String {

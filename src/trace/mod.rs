@@ -13,12 +13,15 @@ mod mooncake;
 mod otel;
 mod row;
 mod sessions;
+mod sniff;
 mod tick;
 mod write;
 
 pub use chain::{Chain, ONE_LEVEL};
 pub use columns::{NewRequest, Trace, TraceBuilder};
-pub use format::{Format, ReadOptions, read, read_file, read_trace};
+pub use format::{
+    Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed,
+};
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
 pub use sessions::infer_sessions;
 pub use tick::tick_ms;

@@ -146,7 +146,7 @@ fn nothing_measured(total: usize, warmup: Warmup) -> WorkloadError {
     };
     WorkloadError::new(
         format!("a warm-up of {warmup} leaves none of {total} requests to measure"),
-        "shorten the warm-up, or make the run longer",
+        "lower `warmup_requests` or `warmup_s` of the config, or take a longer trace",
     )
 }
 

@@ -1,0 +1,191 @@
+//! The arguments of `routesim`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Simulate a fleet of LLM serving engines behind a router
+///
+/// A config describes the fleet, a trace the requests, an algorithm the routing. Results go to
+/// standard output, everything else to standard error.
+#[derive(Debug, Parser)]
+#[command(name = "routesim", version, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the routing algorithms with their parameters
+    ListAlgorithms,
+    /// Run one algorithm and show its latencies, throughput and cost
+    ///
+    /// Example: `routesim run -c configs/default.toml -a prefix_aware`
+    Run(RunArgs),
+    /// Compare algorithms on the same requests
+    ///
+    /// Example: `routesim compare -c configs/default.toml -A round_robin,prefix_aware`
+    Compare(CompareArgs),
+    /// Generate a synthetic trace with Poisson arrivals
+    ///
+    /// Lengths are normal, rounded and at least 1. Equal options give equal bytes.
+    GenTrace(GenTraceArgs),
+    /// Run one algorithm at several request rates
+    ///
+    /// Each rate meets a synthetic trace with the lengths and prefixes that gen-trace has by
+    /// default. All rates of a seed share their draws, so only the arrivals differ.
+    Sweep(SweepArgs),
+    /// Convert a trace to the compact format
+    Convert(ConvertArgs),
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// Tables for people
+    Text,
+    /// One document, as -o writes it
+    Json,
+    /// One row per run
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Write the results as JSON to this file as well
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: Option<PathBuf>,
+    /// Show the results in this form
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InputArgs {
+    /// Describe the fleet by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Take the requests from this file, "-" for standard input [default: the config's]
+    ///
+    /// The format is told from the first row, unless the config's [trace] has a format and no path.
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) trace: Option<PathBuf>,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file or format says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    /// Run this many seeds, from the config's on
+    ///
+    /// One seed replays the trace as it is. More resample it, session by session, at its own rate
+    /// and over its own length, and results are means with 95 % intervals.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seeds())]
+    pub(super) seeds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Route by this algorithm (see list-algorithms)
+    #[arg(short, long, value_name = "NAME", default_value = "round_robin")]
+    pub(super) algorithm: String,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Compare these algorithms, separated by commas [default: all]
+    #[arg(short = 'A', long, value_name = "NAMES", num_args = 1..)]
+    pub(super) algorithms: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// Describe the fleet by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Route by this algorithm (see list-algorithms)
+    #[arg(short, long, value_name = "NAME", default_value = "round_robin")]
+    pub(super) algorithm: String,
+    /// Run at these mean rates in requests per second, separated by commas
+    #[arg(long, value_name = "RATES", num_args = 1.., required = true)]
+    #[arg(allow_negative_numbers = true)]
+    pub(super) rates: Vec<String>,
+    /// Let requests arrive for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(allow_negative_numbers = true)]
+    pub(super) duration: f64,
+    /// Run this many seeds at each rate
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seeds())]
+    pub(super) seeds: u32,
+    /// Start from this seed [default: the config's]
+    #[arg(long, value_parser = seed())]
+    pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct GenTraceArgs {
+    /// Set the mean rate in requests per second
+    #[arg(long, default_value_t = 100.0)]
+    pub(super) rate: f64,
+    /// Let requests arrive for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    pub(super) duration: f64,
+    /// Set the mean prompt length in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 500.0)]
+    pub(super) prompt_mean: f64,
+    /// Set the standard deviation of prompt lengths in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 200.0)]
+    pub(super) prompt_std: f64,
+    /// Set the mean output length in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 150.0)]
+    pub(super) gen_mean: f64,
+    /// Set the standard deviation of output lengths in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 50.0)]
+    pub(super) gen_std: f64,
+    /// Share this many prefixes among the requests, 0 for none
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) num_prefixes: u32,
+    /// Set the mean prefix length in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 256.0)]
+    pub(super) prefix_len_mean: f64,
+    /// Draw from this seed
+    #[arg(long, default_value_t = 42, value_parser = seed())]
+    pub(super) seed: u64,
+    /// Write the trace to this file, "-" for standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    /// Read this file, "-" for standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) input: PathBuf,
+    /// Read it as this format: `compact_jsonl`, mooncake or otel
+    #[arg(short, long)]
+    pub(super) format: String,
+    /// Write the trace to this file, "-" for standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: PathBuf,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file or format says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+}
+
+fn seeds() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=100_000)
+}
+
+/// Seeds stay within what every reader of the results holds exactly.
+fn seed() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(0..=1 << 53)
+}

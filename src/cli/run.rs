@@ -1,0 +1,226 @@
+//! `run`, `compare` and `sweep`: from options to results.
+
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::report::{Kind, Origin, Results};
+use crate::router::AlgorithmSpec;
+use crate::scenario::Config;
+use crate::study::{Draw, Run, Setting, compare};
+use crate::units::SimDuration;
+use crate::workload::{GeneratorSpec, SourceTrace, Workload, WorkloadError};
+
+use super::algorithms;
+use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, ShowArgs, SweepArgs};
+use super::error::CliError;
+use super::output::{OutputFile, print, remark};
+use super::source::load_trace;
+
+/// Below that many values a 99th percentile is hardly more than the largest.
+const FEWEST_FOR_P99: u64 = 100;
+
+/// A drain longer than this share of the window is a backlog.
+const LONGEST_DRAIN: f64 = 0.25;
+
+/// Runs one algorithm.
+pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
+    let algorithm = algorithms::one(&args.algorithm)?;
+    replay(&args.input, &[algorithm], &args.show, Results::text)
+}
+
+/// Runs several algorithms on the same requests.
+pub(super) fn compare_algorithms(args: &CompareArgs) -> Result<(), CliError> {
+    let specs = algorithms::several(args.algorithms.as_deref())?;
+    replay(&args.input, &specs, &args.show, Results::comparison_text)
+}
+
+/// Runs one algorithm at several rates.
+pub(super) fn sweep(args: &SweepArgs) -> Result<(), CliError> {
+    let algorithm = algorithms::one(&args.algorithm)?;
+    let rates = parse_rates(&args.rates)?;
+    let duration = parse_duration(args.duration)?;
+    let config = Config::load(&args.config)?;
+    let output = open_output(args.show.output.as_deref())?;
+    let seeds = seeds_from(args.seed.unwrap_or(config.seed), args.seeds);
+    let draws: Vec<Draw> = (rates.iter())
+        .flat_map(|rate| seeds.iter().map(|seed| Draw { seed: *seed, rate_rps: Some(*rate) }))
+        .collect();
+    let generator = GeneratorSpec::default();
+    let make = |draw: &Draw| {
+        let rate = draw.rate_rps.unwrap_or_default();
+        generator.workload(rate, draw.seed, duration, config.warmup)
+    };
+    let runs = run_all(&config, &[algorithm], &draws, make)?;
+    let path = args.config.display().to_string();
+    let origin = Origin::new(&config, &path, "generator", Kind::Rates);
+    show(&Results { origin, runs }, &args.show, output, Results::rates_text)
+}
+
+/// Runs algorithms on a trace: as it is for one seed, resampled for several.
+fn replay(
+    input: &InputArgs,
+    algorithms: &[AlgorithmSpec],
+    args: &ShowArgs,
+    text: fn(&Results) -> String,
+) -> Result<(), CliError> {
+    let config = Config::load(&input.config)?;
+    let output = open_output(args.output.as_deref())?;
+    let source = load_trace(input, &config)?;
+    let seeds = seeds_from(config.seed, input.seeds);
+    let draws: Vec<Draw> = seeds.into_iter().map(|seed| Draw { seed, rate_rps: None }).collect();
+    let resampling = if input.seeds > 1 { Some(own_rate(&source)?) } else { None };
+    let make = |draw: &Draw| workload(&source, draw.seed, resampling, &config);
+    let runs = run_all(&config, algorithms, &draws, make)?;
+    remark_on_workload(&runs);
+    let path = input.config.display().to_string();
+    let origin = Origin::new(&config, &path, &runs[0].info.source, Kind::Runs);
+    show(&Results { origin, runs }, args, output, text)
+}
+
+/// Runs every algorithm on every draw, with a bar on a terminal.
+fn run_all(
+    config: &Config,
+    algorithms: &[AlgorithmSpec],
+    draws: &[Draw],
+    make: impl Fn(&Draw) -> Result<Workload, WorkloadError> + Sync,
+) -> Result<Vec<Run>, CliError> {
+    let bar = progress(algorithms.len() * draws.len());
+    let done = || bar.inc(1);
+    let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &done };
+    let runs = compare(setting, algorithms, draws, make);
+    bar.finish_and_clear();
+    Ok(runs?)
+}
+
+/// Returns a bar for that many runs, on standard error; hidden where that is no terminal.
+fn progress(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn workload(
+    source: &SourceTrace,
+    seed: u64,
+    resampling: Option<(f64, SimDuration)>,
+    config: &Config,
+) -> Result<Workload, WorkloadError> {
+    match resampling {
+        Some((rate, length)) => source.workload(Some(rate), seed, length, config.warmup),
+        None => source.replay(seed, None, config.warmup),
+    }
+}
+
+/// Returns the trace's own rate and length.
+fn own_rate(source: &SourceTrace) -> Result<(f64, SimDuration), CliError> {
+    source.rate_rps().zip(source.length()).ok_or_else(|| {
+        CliError::new("--seeds resamples the trace at its own rate, but the trace spans no time")
+            .hint("leave out --seeds to replay it as it is")
+    })
+}
+
+fn remark_on_workload(runs: &[Run]) {
+    let info = &runs[0].info;
+    if let Some(rate) = info.requested_rps {
+        remark(&format!("note: {}: {} at {rate:.3} req/s", info.source, info.operator));
+    }
+    for note in &info.notes {
+        remark(&match note.strip_prefix("warning: ") {
+            Some(warning) => format!("warning: {}: {warning}", info.source),
+            None => format!("note: {}: {note}", info.source),
+        });
+    }
+}
+
+fn show(
+    results: &Results,
+    args: &ShowArgs,
+    output: Option<OutputFile>,
+    text: fn(&Results) -> String,
+) -> Result<(), CliError> {
+    warn_of_few(results);
+    warn_of_backlog(results);
+    // The file first: whoever reads standard output may stop early.
+    if let (Some(file), Some(path)) = (output, &args.output) {
+        let json = results.json();
+        file.finish(|out| out.write_all(json.as_bytes()))?;
+        remark(&format!("Results written to {}", path.display()));
+    }
+    print(&match args.format {
+        OutputFormat::Text => text(results),
+        OutputFormat::Json => results.json(),
+        OutputFormat::Csv => results.csv(),
+    })
+}
+
+fn warn_of_few(results: &Results) {
+    let fewest = results.runs.iter().map(|run| run.summary.measured.finished).min();
+    if let Some(fewest) = fewest.filter(|fewest| *fewest < FEWEST_FOR_P99) {
+        remark(&format!(
+            "warning: measured requests that finished: {fewest}; a P99 of fewer than \
+             {FEWEST_FOR_P99} values is little more than the largest"
+        ));
+    }
+}
+
+/// Warns when what was left at the end of the arrivals is not small beside the window.
+fn warn_of_backlog(results: &Results) {
+    let windows = results.runs.iter().map(|run| (run.summary.window_s, run.summary.drain_s));
+    let worst = windows
+        .filter(|(window, _)| *window > 0.0)
+        .max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+    if let Some((window, drain)) = worst.filter(|(window, drain)| drain > &(LONGEST_DRAIN * window))
+    {
+        remark(&format!(
+            "warning: {drain:.1} s to drain after a window of {window:.1} s: the fleet does not \
+             keep up, or the run is short; throughput counts what completed in the window"
+        ));
+    }
+}
+
+fn open_output(path: Option<&Path>) -> Result<Option<OutputFile>, CliError> {
+    if path == Some(Path::new("-")) {
+        return Err(CliError::new("--output - would mix with the tables on standard output")
+            .hint("--format json prints the same document there"));
+    }
+    path.map(OutputFile::create).transpose()
+}
+
+fn seeds_from(first: u64, count: u32) -> Vec<u64> {
+    (first..first + u64::from(count)).collect()
+}
+
+fn parse_rates(values: &[String]) -> Result<Vec<f64>, CliError> {
+    let mut rates: Vec<f64> = Vec::new();
+    for part in algorithms::split(values) {
+        let rate = part.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+        let rate = rate.ok_or_else(|| {
+            CliError::new(format!("--rates: `{part}` is no rate, expected a number above 0"))
+                .hint("rates are in requests per second, as in --rates 50,100,200")
+        })?;
+        if rates.iter().any(|earlier| earlier.to_bits() == rate.to_bits()) {
+            return Err(CliError::new(format!("--rates: {part} is given twice")));
+        }
+        rates.push(rate);
+    }
+    if rates.is_empty() {
+        return Err(CliError::new("--rates names no rate").hint("as in --rates 50,100,200"));
+    }
+    Ok(rates)
+}
+
+/// Reads the value of `--duration`.
+pub(super) fn parse_duration(seconds: f64) -> Result<SimDuration, CliError> {
+    SimDuration::from_secs(seconds)
+        .ok()
+        .filter(|duration| *duration > SimDuration::ZERO)
+        .ok_or_else(|| {
+            let longest = crate::units::LONGEST.as_secs();
+            CliError::new(format!("--duration is {seconds}, expected above 0 up to {longest}"))
+                .hint("the duration is in seconds")
+        })
+}
