@@ -1,4 +1,4 @@
-//! Progress of a sweep: a bar on a terminal, plain lines elsewhere.
+//! Progress of many runs: a bar on a terminal, plain lines elsewhere.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::sweep::Progress;
+use crate::study::Progress;
 
 use super::error::Exit;
 use super::output::{discard_drafts, remark};
@@ -14,7 +14,7 @@ use super::output::{discard_drafts, remark};
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
-/// Counts runs and shows how far the sweep is, on standard error.
+/// Counts runs and shows how far they are, on standard error.
 #[derive(Clone, Debug)]
 pub(super) struct Bar(Arc<State>);
 
@@ -31,7 +31,9 @@ struct State {
 
 impl Bar {
     #[expect(clippy::disallowed_methods, reason = "the programs are where the clock is read")]
-    pub(super) fn new(name: &str, total: usize) -> Self {
+    /// Starts to count, and watches for Ctrl-C: it says what was done and ends the process, for
+    /// nothing has been written yet.
+    pub(super) fn start(name: &str, total: usize) -> Self {
         let bar = ProgressBar::new(total as u64);
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         let template = "{prefix} [{bar:30}] {pos}/{len} runs  {msg}  ETA {eta}";
@@ -40,7 +42,7 @@ impl Bar {
         }
         bar.set_prefix(name.to_owned());
         let started = Instant::now();
-        Self(Arc::new(State {
+        let state = Arc::new(State {
             bar,
             total,
             ended: AtomicUsize::new(0),
@@ -48,16 +50,12 @@ impl Bar {
             requests: AtomicU64::new(0),
             started,
             last_line: Mutex::new(started),
-        }))
-    }
-
-    /// On Ctrl-C, says what was done and ends the process: nothing has been written yet.
-    pub(super) fn watch_interrupt(&self) {
-        let state = Arc::clone(&self.0);
-        let watched = ctrlc::set_handler(move || state.interrupted());
-        if let Err(error) = watched {
+        });
+        let watched = Arc::clone(&state);
+        if let Err(error) = ctrlc::set_handler(move || watched.interrupted()) {
             remark(&format!("note: Ctrl-C will end the run without a word ({error})"));
         }
+        Self(state)
     }
 
     pub(super) fn finish(&self) {

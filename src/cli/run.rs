@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::report::{Kind, Origin, Results};
 use crate::router::AlgorithmSpec;
 use crate::scenario::Config;
@@ -15,6 +13,7 @@ use super::algorithms;
 use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, ShowArgs, SweepArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print, remark};
+use super::progress::Bar;
 use super::source::load_trace;
 
 /// Below that many values a 99th percentile is hardly more than the largest.
@@ -85,22 +84,11 @@ fn run_all(
     draws: &[Draw],
     make: impl Fn(&Draw) -> Result<Workload, WorkloadError> + Sync,
 ) -> Result<Vec<Run>, CliError> {
-    let bar = progress(algorithms.len() * draws.len());
-    let done = || bar.inc(1);
-    let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &done };
+    let bar = Bar::start(&config.name, algorithms.len() * draws.len());
+    let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &bar };
     let runs = compare(setting, algorithms, draws, make);
-    bar.finish_and_clear();
+    bar.finish();
     Ok(runs?)
-}
-
-/// Returns a bar for that many runs, on standard error; hidden where that is no terminal.
-fn progress(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(runs as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {eta} left");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn workload(

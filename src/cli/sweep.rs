@@ -133,8 +133,7 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let files = ResultFiles::create(&out)?;
     let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
     let clock = Clock::start();
-    let bar = Bar::new(&grid.manifest.name, grid.num_runs());
-    bar.watch_interrupt();
+    let bar = Bar::start(&grid.manifest.name, grid.num_runs());
     let rows = pool.run(&grid, &bar);
     bar.finish();
 

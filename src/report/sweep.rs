@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::sweep::{Answer, CellAnswer, Estimate, Grid};
+use crate::stats::Estimate;
+use crate::sweep::{Answer, CellAnswer, Grid};
+
+use super::table::TextTable;
 
 /// The version of the JSON answer.
 const SCHEMA: &str = "routesim.answer/1";
@@ -120,7 +123,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     let objectives = objectives.join(" and ");
     line(text, &format!("SLO: {objectives}; {seeds}"));
     line(text, "`holds to`: highest rate at which the mean and those of all lower rates meet it;");
-    line(text, "`surely`: the same for the upper end of the interval. Rates in requests/s.\n");
+    line(text, "`surely`: the same for the upper end of the interval.\n");
     capacity(text, answers);
     for (index, term) in slo.terms.iter().enumerate() {
         let name = term.to_string();
@@ -133,9 +136,18 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
 
 /// The table that answers: how far each algorithm holds, and what it costs there.
 fn capacity(text: &mut String, answers: &[&Answer]) {
-    let header =
-        ["algorithm", "holds to", "surely", "TTFT mean ms", "goodput /s", "hit %", "$/1M tok"];
-    let mut rows = vec![header.map(str::to_owned)];
+    let mut table = TextTable::new(
+        0,
+        &[
+            ["algorithm", ""],
+            ["holds to", "req/s"],
+            ["surely", "req/s"],
+            ["TTFT mean", "ms"],
+            ["goodput", "req/s"],
+            ["cached", "% tokens"],
+            ["cost", "$/1M tok"],
+        ],
+    );
     for answer in answers {
         let rate = |index: Option<usize>| {
             let rate = index.and_then(|at| answer.cells[at].key.rate_rps);
@@ -149,7 +161,7 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
             let estimate = at.and_then(get);
             estimate.map_or_else(|| "-".to_owned(), |value| shown(value, scale, digits))
         };
-        rows.push([
+        table.push(vec![
             answer.algorithm.clone(),
             rate(answer.holds_to),
             rate(answer.surely_to),
@@ -159,7 +171,7 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
             show(|cell| cell.usd_per_1m_tokens, 1.0, 3),
         ]);
     }
-    table(text, &rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>());
+    write_table(text, &table);
 }
 
 /// One statistic over the rates, a row per algorithm.
@@ -171,16 +183,15 @@ fn curve(
     late: impl Fn(&CellAnswer) -> bool,
 ) {
     line(text, title);
-    let mut header = vec!["algorithm".to_owned()];
     let cells = answers.first().map_or(&[][..], |answer| &answer.cells);
-    header.extend(cells.iter().map(|cell| {
-        cell.key.rate_rps.map_or_else(|| "own rate".to_owned(), |rate| format!("{rate}/s"))
+    let mut headers = vec![["algorithm", "(realised rate)"].map(str::to_owned)];
+    headers.extend(cells.iter().map(|cell| {
+        let rate = cell.key.rate_rps;
+        let asked = rate.map_or_else(|| "own rate".to_owned(), |rate| format!("{rate}/s"));
+        let realised = cell.realised_rps.map(|rate| format!("({:.2})", rate.mean));
+        [asked, realised.unwrap_or_default()]
     }));
-    let mut realised = vec!["(realised rate)".to_owned()];
-    realised.extend(cells.iter().map(|cell| {
-        cell.realised_rps.map_or_else(|| "-".to_owned(), |rate| format!("{:.2}/s", rate.mean))
-    }));
-    let mut rows = vec![header, realised];
+    let mut table = TextTable::new(0, &headers);
     for answer in answers {
         let mut row = vec![answer.algorithm.clone()];
         row.extend(answer.cells.iter().map(|cell| {
@@ -188,9 +199,9 @@ fn curve(
             let value = get(cell).map_or_else(|| unknown.to_owned(), |value| shown(value, 1.0, 0));
             if late(cell) { format!("{value} !") } else { value }
         }));
-        rows.push(row);
+        table.push(row);
     }
-    table(text, &rows);
+    write_table(text, &table);
 }
 
 fn shown(estimate: Estimate, scale: f64, digits: usize) -> String {
@@ -201,31 +212,13 @@ fn shown(estimate: Estimate, scale: f64, digits: usize) -> String {
     }
 }
 
-/// Writes rows as columns two blanks apart: the first to the left, the rest to the right. Columns
-/// that do not fit the width go to a further block, under the first column again.
-fn table(text: &mut String, rows: &[Vec<String>]) {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut next = 1;
-    while next < columns {
-        let first = next;
-        let mut total = widths[0];
-        while next < columns && (next == first || total + 2 + widths[next] <= WIDTH) {
-            total += 2 + widths[next];
-            next += 1;
+/// Writes a table, and an empty line after each of its blocks.
+fn write_table(text: &mut String, table: &TextTable) {
+    for block in table.blocks(WIDTH) {
+        for row in block {
+            line(text, &row);
         }
-        for row in rows {
-            let head = widths[0];
-            let mut out = format!("{:<head$}", row[0]);
-            for (cell, width) in row[first..next].iter().zip(&widths[first..next]) {
-                write!(out, "  {cell:>width$}").expect("a string takes all");
-            }
-            line(text, out.trim_end());
-        }
-        text.push('\n');
+        line(text, "");
     }
 }
 

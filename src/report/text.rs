@@ -6,7 +6,7 @@ use crate::metrics::{OutcomeCounts, SloSummary, Summary};
 use crate::study::Run;
 use crate::units::SimTime;
 
-use super::estimate::Estimate;
+use super::estimate::Shown;
 use super::number::{INDEX, MS, PER_MILLION, PERCENT, RATE, SECONDS, SIGNIFICANT, Style, WHOLE};
 use super::table::{TextTable, width};
 use super::{Results, SIGNALS};
@@ -131,8 +131,8 @@ impl Results {
         } else {
             format!("after a warm-up of {}", all.requests - measured.requests)
         };
-        let window = Estimate::of(runs, |summary| Some(summary.window_s)).show_mean(SECONDS);
-        let drain = Estimate::of(runs, |summary| Some(summary.drain_s)).show(SECONDS);
+        let window = Shown::of(runs, |summary| Some(summary.window_s)).show_mean(SECONDS);
+        let drain = Shown::of(runs, |summary| Some(summary.drain_s)).show(SECONDS);
         vec![
             format!("  Config: {}", self.setting()),
             format!("  Trace: {}, {}", info.source, info.operator),
@@ -199,7 +199,7 @@ fn latency_lines(runs: &[Run]) -> Vec<String> {
     let mut table = TextTable::new(2, &heads.map(|head| [head, ""]));
     for (label, stem) in LATENCIES {
         let show =
-            |statistic: &str| Estimate::of_metric(runs, &format!("{stem}_{statistic}")).show(MS);
+            |statistic: &str| Shown::of_metric(runs, &format!("{stem}_{statistic}")).show(MS);
         let mut row = vec![label.to_owned()];
         row.extend(STATISTICS.map(show));
         table.push(row);
@@ -208,10 +208,10 @@ fn latency_lines(runs: &[Run]) -> Vec<String> {
 }
 
 fn throughput_line(runs: &[Run]) -> String {
-    let requests = Estimate::of_metric(runs, "throughput_rps").show(RATE);
-    let prompt = Estimate::of_metric(runs, "prompt_throughput_tps").show(WHOLE);
-    let output = Estimate::of_metric(runs, "output_throughput_tps").show(WHOLE);
-    let both = Estimate::of(runs, |summary: &Summary| {
+    let requests = Shown::of_metric(runs, "throughput_rps").show(RATE);
+    let prompt = Shown::of_metric(runs, "prompt_throughput_tps").show(WHOLE);
+    let output = Shown::of_metric(runs, "output_throughput_tps").show(WHOLE);
+    let both = Shown::of(runs, |summary: &Summary| {
         Some(summary.prompt_throughput_tps? + summary.output_throughput_tps?)
     });
     let both = both.show(WHOLE);
@@ -219,10 +219,10 @@ fn throughput_line(runs: &[Run]) -> String {
 }
 
 fn cache_lines(runs: &[Run]) -> Vec<String> {
-    let requests = Estimate::of_metric(runs, "request_hit_ratio").show(PERCENT);
-    let tokens = Estimate::of_metric(runs, "token_hit_ratio").show(PERCENT);
-    let evictions = Estimate::of_metric(runs, "evictions_blocks").show(WHOLE);
-    let preemptions = Estimate::of_metric(runs, "preemptions_count").show(WHOLE);
+    let requests = Shown::of_metric(runs, "request_hit_ratio").show(PERCENT);
+    let tokens = Shown::of_metric(runs, "token_hit_ratio").show(PERCENT);
+    let evictions = Shown::of_metric(runs, "evictions_blocks").show(WHOLE);
+    let preemptions = Shown::of_metric(runs, "preemptions_count").show(WHOLE);
     vec![
         format!("  Global cache hit rate (%): {requests} of requests, {tokens} of prompt tokens"),
         format!("  Evicted blocks: {evictions}  Preemptions: {preemptions}"),
@@ -230,15 +230,15 @@ fn cache_lines(runs: &[Run]) -> Vec<String> {
 }
 
 fn fairness_line(runs: &[Run]) -> String {
-    let cv = Estimate::of_metric(runs, "load_cv_ratio").show(INDEX);
-    let jain = Estimate::of_metric(runs, "jain_index_ratio").show(INDEX);
-    let queue = Estimate::of_metric(runs, "max_min_queue_ratio").show(INDEX);
+    let cv = Shown::of_metric(runs, "load_cv_ratio").show(INDEX);
+    let jain = Shown::of_metric(runs, "jain_index_ratio").show(INDEX);
+    let queue = Shown::of_metric(runs, "max_min_queue_ratio").show(INDEX);
     format!("  Load CV: {cv}  Jain's index: {jain}  Max/min queue: {queue}")
 }
 
 fn cost_line(runs: &[Run]) -> String {
-    let gpu = Estimate::of_metric(runs, "gpu_time_per_request_s").show(INDEX);
-    let cost = Estimate::of_metric(runs, "cost_per_1k_tokens_usd");
+    let gpu = Shown::of_metric(runs, "gpu_time_per_request_s").show(INDEX);
+    let cost = Shown::of_metric(runs, "cost_per_1k_tokens_usd");
     let per_million = cost.show(PER_MILLION);
     let per_thousand = cost.show_mean(SIGNIFICANT);
     format!("  GPU-sec/req: {gpu}  Est. $/1K tokens: {per_thousand}  $/1M tokens: {per_million}")
@@ -252,12 +252,12 @@ fn slo_lines(runs: &[Run]) -> Vec<String> {
     let heads = [["Objective", ""], ["value", ""], ["limit", ""], ["met", ""]];
     let mut table = TextTable::new(2, &heads);
     for (at, term) in first.terms.iter().enumerate() {
-        let value = Estimate::of(runs, |summary| summary.slo.as_ref()?.terms.get(at)?.value_ms);
+        let value = Shown::of(runs, |summary| summary.slo.as_ref()?.terms.get(at)?.value_ms);
         let met = met(runs, |slo| slo.terms.get(at).is_some_and(|term| term.met));
         table.push(vec![term.name.clone(), value.show(MS), MS.show(term.limit_ms), met]);
     }
-    let attainment = Estimate::of_metric(runs, "slo_attainment_ratio").show(PERCENT);
-    let goodput = Estimate::of_metric(runs, "goodput_rps").show(RATE);
+    let attainment = Shown::of_metric(runs, "slo_attainment_ratio").show(PERCENT);
+    let goodput = Shown::of_metric(runs, "goodput_rps").show(RATE);
     let met = met(runs, |slo| slo.met);
     let mut lines = vec![padded("SLO", '-')];
     lines.extend(table.lines());
@@ -280,7 +280,7 @@ fn state_line(runs: &[Run]) -> Option<String> {
     let names = runs[0].summary.diagnostics.keys();
     let figures: Vec<String> = names
         .map(|name| {
-            let figure = Estimate::of(runs, |summary| summary.diagnostics.get(name).copied());
+            let figure = Shown::of(runs, |summary| summary.diagnostics.get(name).copied());
             format!("{name}: {}", figure.show(SIGNIFICANT))
         })
         .collect();
@@ -296,7 +296,7 @@ fn comparison_table(first: &'static str) -> TextTable {
 
 /// Adds the means, and below them the half-widths when there are several seeds.
 fn push_row(table: &mut TextTable, label: String, runs: &[Run]) {
-    let cells = COLUMNS.map(|(_, metric, show)| (Estimate::of_metric(runs, metric), show));
+    let cells = COLUMNS.map(|(_, metric, show)| (Shown::of_metric(runs, metric), show));
     let mut means = vec![label];
     means.extend(cells.map(|(cell, show)| cell.show_mean(show)));
     table.push(means);

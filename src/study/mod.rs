@@ -15,6 +15,12 @@ use crate::router::AlgorithmSpec;
 use crate::scenario::Scenario;
 use crate::workload::{Workload, WorkloadError, WorkloadInfo};
 
+/// Hears of every run as it ends, from any thread and in any order.
+pub trait Progress: Sync {
+    /// A run of that many requests has ended.
+    fn run_ended(&self, requests: usize, failed: bool);
+}
+
 /// What all runs of a study have in common.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
@@ -22,8 +28,8 @@ pub struct Setting<'a> {
     pub cluster: &'a ClusterSpec,
     /// The objectives.
     pub slo: &'a SloSpec,
-    /// Called when a run is done, from any thread and in any order.
-    pub done: &'a (dyn Fn() + Sync),
+    /// Hears of the runs.
+    pub progress: &'a dyn Progress,
 }
 
 /// One workload of a study.
@@ -129,7 +135,7 @@ fn runs_of(
             seed: draw.seed,
         };
         let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
-        (setting.done)();
+        setting.progress.run_ended(workload.trace.len(), false);
         Ok(Run { algorithm: algorithm.clone(), draw, info: Arc::clone(&info), summary })
     };
     let runs: Vec<Result<Run, StudyError>> = algorithms.par_iter().map(run).collect();
@@ -147,6 +153,12 @@ mod tests {
     use crate::units::SimDuration;
     use crate::workload::{GeneratorSpec, Warmup};
 
+    struct Deaf;
+
+    impl Progress for Deaf {
+        fn run_ended(&self, _requests: usize, _failed: bool) {}
+    }
+
     fn config() -> Config {
         Config::parse("c.toml", "[cluster]\nnum_backends = 2").unwrap()
     }
@@ -160,7 +172,7 @@ mod tests {
     #[test]
     fn results_stand_in_the_order_asked_for() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &|| () };
+        let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &Deaf };
         let named = |name| AlgorithmSpec::by_name(name).unwrap();
         let algorithms = [named("least_kv"), named("round_robin")];
         let draws = [7, 3, 5].map(|seed| Draw { seed, rate_rps: None });
@@ -176,7 +188,7 @@ mod tests {
     #[test]
     fn the_first_failure_names_its_rate() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo, done: &|| () };
+        let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &Deaf };
         let draws = [5.0, -1.0, -2.0].map(|rate| Draw { seed: 1, rate_rps: Some(rate) });
         let error = compare(setting, &AlgorithmSpec::all(), &draws, make).unwrap_err();
         assert!(error.to_string().starts_with("at -1 requests per second: "), "{error}");

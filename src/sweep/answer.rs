@@ -1,19 +1,10 @@
 //! What a person wants to know of a sweep.
 
 use crate::metrics::{SloSpec, Summary};
-use crate::stats::{Sample, t_interval};
-use crate::tables::{CONFIDENCE, CellKey, RunRow};
+use crate::stats::Estimate;
+use crate::tables::{CellKey, RunRow};
 
 use super::grid::Grid;
-
-/// A mean over seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The mean.
-    pub mean: f64,
-    /// Half the width of the 95 % t-interval; none with one seed, or when seeds changed nothing.
-    pub half_width: Option<f64>,
-}
 
 /// One cell over its seeds.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +100,7 @@ impl CellAnswer {
         let summaries: Vec<&Summary> =
             rows.iter().filter_map(|row| row.outcome.as_ref().ok()).collect();
         let num_failed = rows.len() - summaries.len();
-        let over = |get: &dyn Fn(&Summary) -> Option<f64>| Estimate::over(&summaries, get);
+        let over = |get: &dyn Fn(&Summary) -> Option<f64>| over(&summaries, get);
         let terms: Vec<Option<Estimate>> = (0..slo.terms.len())
             .map(|index| over(&|summary| summary.slo.as_ref()?.terms.get(index)?.value_ms))
             .collect();
@@ -137,20 +128,10 @@ impl CellAnswer {
     }
 }
 
-impl Estimate {
-    /// Averages a number over runs; none when one of them does not have it.
-    fn over(summaries: &[&Summary], get: &dyn Fn(&Summary) -> Option<f64>) -> Option<Self> {
-        let values: Vec<f64> =
-            summaries.iter().map(|summary| get(summary)).collect::<Option<_>>()?;
-        Self::of(&values)
-    }
-
-    fn of(values: &[f64]) -> Option<Self> {
-        let sample = Sample::of(values)?;
-        let interval = t_interval(values, CONFIDENCE).filter(|_| sample.n_distinct > 1);
-        let half_width = interval.map(|interval| (interval.hi - interval.lo) / 2.0);
-        Some(Self { mean: sample.mean, half_width })
-    }
+/// Averages a number over runs; none when one of them does not have it.
+fn over(summaries: &[&Summary], get: &dyn Fn(&Summary) -> Option<f64>) -> Option<Estimate> {
+    let values: Option<Vec<f64>> = summaries.iter().map(|summary| get(summary)).collect();
+    Estimate::of(&values?)
 }
 
 #[cfg(test)]

@@ -6,16 +6,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::scenario::Scenario;
+use crate::study::Progress;
 use crate::tables::RunRow;
 use crate::workload::{Warmup, Workload, WorkloadError};
 
 use super::grid::{Grid, RunSpec};
-
-/// Hears of every run as it ends.
-pub trait Progress: Sync {
-    /// A run of that many requests has ended.
-    fn run_ended(&self, requests: usize, failed: bool);
-}
 
 /// The threads of a sweep.
 #[derive(Debug)]

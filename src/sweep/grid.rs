@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::metrics::SloSpec;
 use crate::scenario::{Config, TraceSpec};
 use crate::tables::CellKey;
-use crate::trace::{Chain, ONE_LEVEL, ReadOptions, TraceError, read_trace};
+use crate::trace::{Chain, ONE_LEVEL, ReadOptions, TraceError, read_trace, read_trace_sniffed};
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
 
@@ -239,12 +239,13 @@ fn load_trace(
     notes: &mut Vec<String>,
 ) -> Result<SourceTrace, GridError> {
     let path = spec.path.as_deref().unwrap_or(Path::new(""));
-    let format = spec.format.unwrap_or_default();
-    let options = ReadOptions { format, block_size: spec.block_size };
-    let (trace, report) = read_trace(path, &options)?;
-    let dropped = report.read - report.emitted;
-    if dropped > 0 {
-        notes.push(format!("{dropped} of {} rows left out: {:?}", report.read, report.dropped));
+    let block_size = spec.block_size;
+    let (trace, report) = match spec.format {
+        Some(format) => read_trace(path, &ReadOptions { format, block_size })?,
+        None => read_trace_sniffed(path, block_size)?,
+    };
+    for (reason, count) in &report.dropped {
+        notes.push(format!("{count} of {} rows left out, {reason}", report.read));
     }
     notes.extend(report.notes);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -3,12 +3,9 @@
 use polars::prelude::{Column, DataFrame, IntoLazy as _, NamedFrom, PlSmallStr, Series, col, lit};
 
 use crate::metrics::METRICS;
-use crate::stats::{Sample, t_interval};
+use crate::stats::{CONFIDENCE, Sample, t_interval};
 
 use super::write::TableError;
-
-/// The confidence level of every interval.
-pub const CONFIDENCE: f64 = 0.95;
 
 const AXES: [&str; 6] =
     ["cell_id", "config", "algorithm", "algorithm_name", "algorithm_parameters", "rate_rps"];

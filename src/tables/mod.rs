@@ -7,7 +7,7 @@ mod cells;
 mod runs;
 mod write;
 
-pub use cells::{CONFIDENCE, cells_frame};
+pub use cells::cells_frame;
 pub use runs::{CellKey, RunRow, runs_frame};
 pub use write::{Metadata, TableError, write_csv, write_parquet};
 
