@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::trace::{
     Format, ReadOptions, ReadReport, Row, Rows, into_trace, read_file, write_compact,
 };
-use crate::workload::{GeneratorSpec, Lengths};
+use crate::workload::{GeneratorSpec, Lengths, coarse_tick};
 
 use super::args::{ConvertArgs, GenTraceArgs};
 use super::error::CliError;
@@ -41,11 +41,17 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<(), CliError> {
     let options = ReadOptions { format, block_size: args.block_size };
     let rows = read_file(&args.input, &options)?;
     // What is written must be a trace that can be read again.
-    into_trace(rows.clone(), &args.input)?;
+    let (trace, _) = into_trace(rows.clone(), &args.input)?;
     output.write(&rows)?;
     let (count, path) = (rows.rows.len(), args.output.display());
     remark(&format!("Converted {count} requests to {path}, {:.3} s long", span_s(&rows.rows)));
     remark(&tally(&rows.report));
+    if let Some(tick) = coarse_tick(&trace) {
+        let seconds = tick.as_secs();
+        remark(&format!(
+            "note: arrivals stand on ticks of {seconds} s; runs spread them over each"
+        ));
+    }
     remark_on(&args.input, &ReadReport { dropped: Default::default(), ..rows.report });
     Ok(())
 }

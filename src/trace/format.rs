@@ -10,7 +10,6 @@ use crate::document::did_you_mean;
 use super::columns::Trace;
 use super::row::{ReadReport, RowFault, Rows, TraceError};
 use super::sniff::first_row;
-use super::tick::tick_ms;
 use super::{compact, mooncake, otel};
 
 /// How a trace file is written.
@@ -141,17 +140,11 @@ pub fn read(
     if start.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
-    let mut rows = match options.format {
+    match options.format {
         Format::Compact => compact::read(reader, label, options.block_size),
         Format::Mooncake => mooncake::read(reader, label, options.block_size),
         Format::Otel => otel::read(reader, label),
-    }?;
-    if let Some(tick) = tick_ms(&rows.rows) {
-        let note =
-            format!("arrivals are rounded to ticks of {tick} ms, bursts that were not there");
-        rows.report.notes.push(note);
     }
-    Ok(rows)
 }
 
 /// Reads the rows of a stream of unknown format.
@@ -270,17 +263,6 @@ mod tests {
             let options = ReadOptions { format, block_size: None };
             assert!(read(text.as_bytes(), "t", &options).is_ok(), "{format}");
         }
-    }
-
-    #[test]
-    fn rounded_arrivals_are_noted() {
-        let row = |ts| format!("{{\"ts\": {ts}, \"prompt_tokens\": 1, \"gen_tokens\": 1}}\n");
-        let text = [row(0), row(0), row(2_000), row(2_000)].concat();
-        let rows = read(text.as_bytes(), "t", &ReadOptions::default()).unwrap();
-        assert_eq!(
-            rows.report.notes,
-            ["arrivals are rounded to ticks of 2000 ms, bursts that were not there"]
-        );
     }
 
     #[test]

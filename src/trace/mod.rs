@@ -14,7 +14,6 @@ mod otel;
 mod row;
 mod sessions;
 mod sniff;
-mod tick;
 mod write;
 
 pub use chain::{Chain, ONE_LEVEL};
@@ -24,5 +23,4 @@ pub use format::{
 };
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
 pub use sessions::infer_sessions;
-pub use tick::tick_ms;
 pub use write::write_compact;

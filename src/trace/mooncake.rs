@@ -105,7 +105,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::trace::tick::tick_ms;
 
     fn read_text(text: &str, block_size: Option<u32>) -> Result<Rows, TraceError> {
         read(text.as_bytes(), "m.jsonl", block_size)
@@ -205,7 +204,6 @@ mod tests {
         let text = fs::read_to_string(folder.join("conversation_trace.jsonl")).unwrap();
         let rows = read_text(&text, None).unwrap();
         assert_eq!(rows.rows.len(), 12_031);
-        assert_eq!(tick_ms(&rows.rows), Some(3_000));
 
         let session = |row: &Row| row.session.as_deref().unwrap().parse::<usize>().unwrap();
         let mut turns = vec![0_usize; 7_373];

@@ -13,7 +13,7 @@ mod ticks;
 
 pub use generator::{GeneratorSpec, Lengths};
 pub use source::SourceTrace;
-pub use ticks::Dequantize;
+pub use ticks::{Dequantize, coarse_tick};
 
 use crate::trace::Trace;
 use crate::units::{RequestId, SimDuration, SimTime};

@@ -7,7 +7,7 @@ use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::{LONGEST, PS_PER_S, RequestId, SimDuration, SimTime};
 
 use super::resample::{Resampler, scaled};
-use super::ticks::{Dequantize, detect};
+use super::ticks::{Dequantize, coarse_tick};
 use super::{Made, Warmup, Workload, WorkloadError, check_rate};
 
 /// Length of a bootstrap block. Traffic of one hour has rate swings over minutes; blocks must be
@@ -81,7 +81,7 @@ impl SourceTrace {
     /// tick of its clock.
     pub fn new(trace: impl Into<Arc<Trace>>) -> Self {
         let trace = trace.into();
-        let tick = detect(&trace);
+        let tick = coarse_tick(&trace);
         let (sessions, members) = group(&trace);
         let mut source = Self {
             trace,

@@ -43,15 +43,16 @@ impl Dequantize {
     /// When the given tick is 0 or some arrival does not stand on a multiple of it.
     pub(super) fn tick(self, trace: &Trace) -> Result<Option<SimDuration>, WorkloadError> {
         match self {
-            Self::Auto => Ok(detect(trace)),
+            Self::Auto => Ok(coarse_tick(trace)),
             Self::Off => Ok(None),
             Self::TickMs(ms) => given(trace, ms).map(Some),
         }
     }
 }
 
-/// Finds the tick of a coarse clock.
-pub(super) fn detect(trace: &Trace) -> Option<SimDuration> {
+/// Returns the tick of the coarse clock that rounded the arrivals, if one did; see
+/// [`Dequantize::Auto`].
+pub fn coarse_tick(trace: &Trace) -> Option<SimDuration> {
     let times: Vec<u64> = trace.ids().map(|id| trace.arrival(id).as_ps()).collect();
     let groups: Vec<usize> = times.chunk_by(|a, b| a == b).map(<[u64]>::len).collect();
     let sharing: usize = groups.iter().filter(|size| **size > 1).sum();
@@ -103,7 +104,9 @@ const fn rounded(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NewRequest, TraceBuilder};
+    use std::path::Path;
+
+    use crate::trace::{Format, NewRequest, ReadOptions, TraceBuilder, read_trace};
     use crate::units::SimTime;
 
     fn at_ms(times: impl IntoIterator<Item = u64>) -> Trace {
@@ -141,6 +144,14 @@ mod tests {
         let ticks = (0..31).filter(|tick| *tick != 7);
         let stamps = ticks.flat_map(|tick| [tick * 3000 - u64::from(tick % 3 == 2); 2]);
         assert_eq!(tick_ms(&at_ms(stamps)), Some(3000));
+    }
+
+    #[test]
+    fn the_conversation_trace_has_a_clock_of_three_seconds() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/mooncake");
+        let options = ReadOptions { format: Format::Mooncake, block_size: None };
+        let (trace, _) = read_trace(&folder.join("conversation_trace.jsonl"), &options).unwrap();
+        assert_eq!(tick_ms(&trace), Some(3_000));
     }
 
     #[test]
