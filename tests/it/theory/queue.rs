@@ -102,7 +102,7 @@ fn whole(value: f64) -> u32 {
 }
 
 /// Draws `count` requests with Poisson arrivals. Rows share the draws of a seed, so that they lean
-/// the same way; fresh seeds were tried when a row was written, not only these.
+/// the same way.
 pub(super) fn poisson(
     rate: f64,
     count: usize,
