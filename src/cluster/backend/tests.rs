@@ -145,6 +145,11 @@ fn who_is_preempted_with_the_last_token_in_flight_ends_and_recomputes_nothing() 
     assert_eq!(served.backend.stats().steps, 10, "nobody is computed twice");
     assert_eq!(served.log.len(), 4 + 2 + 22, "no token is lost or made twice");
 
+    // When only the second in the queue is done, it is the second that leaves.
+    let longer = [jobs[0], jobs[1], own(0, 5, 10), jobs[3]];
+    let served = serve(&spec(4, true), &longer);
+    assert_eq!(served.ended(), [(10, 3), (100, 0), (100, 1), (190, 2)]);
+
     // At depth one they are gone before the blocks are wanted.
     let served = serve(&spec(4, false), &jobs);
     assert_eq!(served.preempted(), []);
@@ -165,17 +170,20 @@ fn a_place_that_a_preemption_leaves_is_taken_by_the_next() {
 
 #[test]
 fn nobody_overtakes_who_was_preempted() {
-    // Five blocks. At 170 ms 0 and 1 hold two each with 32 tokens computed; 0 takes the fifth and
-    // 1 gives way. 2 would fit into what is left, but stands behind 1, which comes back when 0
-    // ends at 400 ms.
+    // Five blocks, of which 0 and 1 hold two each. When step 18 is composed both need a third; 0
+    // takes the fifth and 1 gives way to itself. It is not taken back in the same pass, where its
+    // two blocks would do at depth two as its last token is not yet known. 2 would fit into what
+    // is left, but stands behind 1, which comes back when 0 ends at 400 ms.
     let jobs = [own(0, 16, 40), own(0, 16, 40), own(150, 5, 1)];
-    let narrow = ClusterSpec { max_batch_size: 2, ..spec(5, false) };
-    let served = serve(&narrow, &jobs);
-    assert_eq!(served.preempted(), [(170, 1)]);
-    assert_eq!(served.ended()[0], (400, 0));
-    assert_eq!(served.scheduled(2).0, 400);
-    assert_eq!(served.tokens(1).len(), 40);
-    assert_eq!(served.tokens(1)[17], 410);
+    for (async_scheduling, composed) in [(false, 170), (true, 160)] {
+        let narrow = ClusterSpec { max_batch_size: 2, ..spec(5, async_scheduling) };
+        let served = serve(&narrow, &jobs);
+        assert_eq!(served.preempted(), [(composed, 1)]);
+        assert_eq!(served.ended()[0], (400, 0));
+        assert_eq!(served.scheduled(2).0, 400);
+        assert_eq!(served.tokens(1).len(), 40);
+        assert_eq!(served.tokens(1)[16..18], [170, 410]);
+    }
 }
 
 #[test]
