@@ -471,3 +471,6 @@ impl<'t> Backend<'t> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

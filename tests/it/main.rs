@@ -6,4 +6,5 @@
 mod cli;
 #[cfg(feature = "cli")]
 mod sweep;
+mod theory;
 mod tidy;
