@@ -1,6 +1,6 @@
 //! Progress of many runs: a bar on a terminal, plain lines elsewhere.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ struct State {
     requests: AtomicU64,
     started: Instant,
     last_line: Mutex<Instant>,
+    /// Set once results may have been written.
+    finished: AtomicBool,
 }
 
 impl Bar {
@@ -50,16 +52,21 @@ impl Bar {
             requests: AtomicU64::new(0),
             started,
             last_line: Mutex::new(started),
+            finished: AtomicBool::new(false),
         });
         let watched = Arc::clone(&state);
         if let Err(error) = ctrlc::set_handler(move || watched.interrupted()) {
             remark(&format!("note: Ctrl-C will end the run without a word ({error})"));
+        }
+        if state.bar.is_hidden() && total > 1 {
+            remark(&format!("{name}: {total} runs"));
         }
         Self(state)
     }
 
     pub(super) fn finish(&self) {
         self.0.bar.finish_and_clear();
+        self.0.finished.store(true, Ordering::Relaxed);
     }
 }
 
@@ -98,7 +105,12 @@ impl State {
     fn interrupted(&self) {
         self.bar.finish_and_clear();
         let ended = self.ended.load(Ordering::Relaxed);
-        remark(&format!("interrupted: {ended} of {} runs done, nothing was written", self.total));
+        if self.finished.load(Ordering::Relaxed) {
+            remark("interrupted");
+        } else {
+            let total = self.total;
+            remark(&format!("interrupted: {ended} of {total} runs done, nothing was written"));
+        }
         discard_drafts();
         std::process::exit(i32::from(Exit::Interrupted.code()));
     }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::metrics::METRICS;
-use crate::report::{answers_json, sweep_text};
+use crate::report::{SIGNALS, answers_json, sweep_text};
 use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError, Pool};
 use crate::tables::{Metadata, SCHEMA_VERSION, cells_frame, runs_frame, write_csv};
 
@@ -94,13 +94,7 @@ fn plan(path: &Path) -> Result<Exit, CliError> {
     let manifest = &grid.manifest;
     let requests: f64 = manifest.rates_rps.iter().map(|rate| grid.requests_at(*rate)).sum::<f64>()
         * (grid.num_runs() / manifest.rates_rps.len()) as f64;
-    // Making one workload at each end of the rates finds what would fail in every run.
-    for rate in [manifest.rates_rps.first(), manifest.rates_rps.last()].into_iter().flatten() {
-        for loaded in &manifest.configs {
-            let warmup = manifest.workload.warmup.unwrap_or(loaded.config.warmup);
-            grid.workload(*rate, manifest.seeds[0], warmup)?;
-        }
-    }
+    grid.check_ends()?;
     let mut text = format!("{}: {}\n", manifest.name, shape(&grid));
     let mut say = |line: String| writeln!(text, "{line}").expect("a string takes all");
     let seconds = grid.duration().as_secs();
@@ -207,7 +201,7 @@ fn provenance(grid: &Grid, clock: &Clock, threads: usize, failed: usize) -> serd
         "failed_runs": failed,
         "requests": grid.describe_source(),
         "notes": grid.notes,
-        "signals": "perfect and immediate",
+        "signals": SIGNALS,
         "configs": configs,
     })
 }
@@ -236,8 +230,10 @@ impl Clock {
 
 impl From<ManifestError> for CliError {
     fn from(error: ManifestError) -> Self {
-        let ManifestError::File(error) = error;
-        error.into()
+        match error {
+            ManifestError::File(error) => error.into(),
+            ManifestError::Configs(_) => Self::new(error.to_string()),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::trace::Chain;
 use crate::units::{RequestId, SimDuration, SimTime};
+use crate::workload::Window;
 
 use super::kv_cache::KvCache;
 use super::sequence::{Sequence, Work};
@@ -21,7 +22,8 @@ use super::step::{BatchShape, StepModel};
 /// Something a backend did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The scheduler took it for the first time.
+    /// The scheduler took it into the running batch: for the first time, or again after it was
+    /// preempted.
     Scheduled {
         /// Which request.
         request: RequestId,
@@ -62,15 +64,6 @@ pub struct BackendStats {
     pub evictions: u64,
     /// Integral over the window of the requests that wait or run, in request-picoseconds.
     pub load_ps: u128,
-}
-
-/// The measured part of a run: warm-up before it, drain after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// End of the warm-up.
-    pub from: SimTime,
-    /// End of the arrivals.
-    pub to: SimTime,
 }
 
 #[derive(Debug)]
@@ -176,7 +169,9 @@ impl<'t> Backend<'t> {
     /// The reason why the backend does not take it; nothing is left behind.
     pub fn enqueue(&mut self, work: Work<'t>, now: SimTime) -> Result<(), Refusal> {
         let sequence = Sequence::new(work);
-        if self.blocks_for(sequence.tokens_at_end()) > self.cache.total() {
+        // The last token needs no KV. A prefill backend has as many blocks as the one that
+        // decodes: what does not fit there must not be prefilled here.
+        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
             return Err(Refusal::NeverFits);
         }
         if self.waiting.len() >= self.max_queue_depth {
@@ -329,10 +324,8 @@ impl<'t> Backend<'t> {
             sequence.blocks = hits;
             sequence.target = known;
             sequence.computed = cached_tokens.max(sequence.delivered_kv());
-            if !std::mem::replace(&mut sequence.seen, true) {
-                let request = sequence.work.request;
-                notices.push(Notice::Scheduled { request, cached_tokens });
-            }
+            let request = sequence.work.request;
+            notices.push(Notice::Scheduled { request, cached_tokens });
             let tokens = (known - sequence.computed).min(*budget);
             self.extend(slot, tokens);
             self.running.push(slot);
@@ -460,8 +453,7 @@ impl<'t> Backend<'t> {
     pub(crate) fn check(&self, settled: bool) {
         self.cache.check();
         let held: usize = self.sequences.iter().flatten().map(|s| s.blocks.len()).sum();
-        let used = (self.cache.total() - self.cache.unheld()) as usize;
-        assert!(held >= used, "a block is held by nobody: {held} holders of {used} blocks");
+        assert_eq!(held, self.cache.holders(), "a block is held by nobody, or by too few");
         if settled && self.in_flight.is_empty() {
             assert!(self.running.is_empty(), "running requests on an idle backend");
             assert!(

@@ -15,8 +15,10 @@ struct Block {
     /// Neighbours in the list of blocks that nobody holds.
     prev: u32,
     next: u32,
-    /// The next younger block of equal content.
-    twin: u32,
+    /// Neighbours in the ring of blocks with equal content, oldest to youngest and round again;
+    /// itself when it is alone.
+    older: u32,
+    younger: u32,
 }
 
 /// Blocks, who holds them, and which content they have.
@@ -42,7 +44,8 @@ impl KvCache {
             refs: 0,
             prev: if id == 0 { NONE } else { id - 1 },
             next: if id + 1 == blocks { NONE } else { id + 1 },
-            twin: NONE,
+            older: id,
+            younger: id,
         };
         Self {
             total: blocks,
@@ -123,17 +126,13 @@ impl KvCache {
     /// the oldest serves look-ups.
     pub fn register(&mut self, block: u32, key: u64) {
         self.blocks[block as usize].key = Some(key);
-        let mut at = match self.index.get(&key) {
-            None => {
-                self.index.insert(key, block);
-                return;
-            }
-            Some(oldest) => *oldest,
+        let Some(&oldest) = self.index.get(&key) else {
+            self.index.insert(key, block);
+            return;
         };
-        while self.blocks[at as usize].twin != NONE {
-            at = self.blocks[at as usize].twin;
-        }
-        self.blocks[at as usize].twin = block;
+        let youngest = self.blocks[oldest as usize].older;
+        self.tie(youngest, block);
+        self.tie(block, oldest);
     }
 
     /// Takes a holder away; a block that nobody holds goes to the tail of the list.
@@ -172,21 +171,30 @@ impl KvCache {
         self.unheld -= 1;
     }
 
-    /// Takes `block` out of the chain of blocks with content `key`.
+    /// Takes `block` out of the ring of blocks with content `key`.
     fn forget(&mut self, key: u64, block: u32) {
-        let younger = std::mem::replace(&mut self.blocks[block as usize].twin, NONE);
-        let oldest = self.index[&key];
-        if oldest != block {
-            let mut at = oldest;
-            while self.blocks[at as usize].twin != block {
-                at = self.blocks[at as usize].twin;
-            }
-            self.blocks[at as usize].twin = younger;
-        } else if younger == NONE {
+        let Block { older, younger, .. } = self.blocks[block as usize];
+        if younger == block {
             self.index.remove(&key);
-        } else {
+            return;
+        }
+        self.tie(older, younger);
+        self.tie(block, block);
+        if self.index[&key] == block {
             self.index.insert(key, younger);
         }
+    }
+
+    /// Makes `younger` the next in the ring after `older`.
+    fn tie(&mut self, older: u32, younger: u32) {
+        self.blocks[older as usize].younger = younger;
+        self.blocks[younger as usize].older = older;
+    }
+
+    /// Counts holders over all blocks.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        self.blocks.iter().map(|block| block.refs as usize).sum()
     }
 
     /// Checks the law that used + cached + free = total, by counting.

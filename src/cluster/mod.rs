@@ -11,7 +11,7 @@ mod sequence;
 mod spec;
 mod step;
 
-pub use backend::{Backend, BackendStats, Notice, Refusal, Window};
+pub use backend::{Backend, BackendStats, Notice, Refusal};
 pub use catalogue::{GPUS, Gpu};
 pub use kv_cache::KvCache;
 pub use sequence::Work;

@@ -37,8 +37,6 @@ pub(super) struct Sequence<'t> {
     pub(super) target: u32,
     /// Whether the KV of the prompt stands ready from another backend.
     delivered: bool,
-    /// Whether the scheduler has taken it once.
-    pub(super) seen: bool,
     pub(super) blocks: Vec<u32>,
     /// Leading blocks whose content is known to the cache.
     pub(super) registered: u32,
@@ -52,7 +50,6 @@ impl<'t> Sequence<'t> {
             computed: 0,
             target: 0,
             delivered: work.delivered_tokens > 0,
-            seen: false,
             blocks: Vec::new(),
             registered: 0,
         }

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cluster::{
-    Backend, BackendStats, ClusterSpec, DisaggregatedSpec, Notice, Refusal, Window, Work,
+    Backend, BackendStats, ClusterSpec, DisaggregatedSpec, Notice, Refusal, Work,
 };
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
 use crate::trace::Trace;
 use crate::units::{BackendId, PS_PER_S, RequestId, SimDuration, SimTime};
+use crate::workload::Window;
 
 use super::events::{Event, EventQueue};
 use super::pool::Pool;
@@ -33,6 +34,9 @@ pub enum Outcome {
     Finished,
     /// It was turned away.
     Rejected(RejectReason),
+    /// The run ended without it. A run goes on until every request has its outcome, so this is a
+    /// fault of the simulator, and shown as one.
+    Unserved,
 }
 
 /// The facts of one request. Times are there as far as it got.
@@ -94,7 +98,7 @@ pub enum SimError {
 /// One run, ready to go.
 pub struct Sim<'t> {
     trace: &'t Trace,
-    first_measured: RequestId,
+    window: Window,
     disaggregated: Option<DisaggregatedSpec>,
     backends: Vec<Backend<'t>>,
     pools: Vec<Pool>,
@@ -107,9 +111,8 @@ pub struct Sim<'t> {
 }
 
 impl<'t> Sim<'t> {
-    /// Sets up a run of `trace` on `cluster` under an algorithm. `first_measured` is the first
-    /// request after the warm-up and `window` the measured time; `seed` moves the router's own
-    /// draws only.
+    /// Sets up a run of `trace` on `cluster` under an algorithm. `window` is what is
+    /// measured; `seed` moves the router's own draws only.
     ///
     /// # Errors
     ///
@@ -118,7 +121,6 @@ impl<'t> Sim<'t> {
         cluster: &ClusterSpec,
         algorithm: &AlgorithmSpec,
         trace: &'t Trace,
-        first_measured: RequestId,
         window: Window,
         seed: u64,
     ) -> Result<Self, SimError> {
@@ -138,7 +140,7 @@ impl<'t> Sim<'t> {
         };
         Ok(Self {
             trace,
-            first_measured,
+            window,
             disaggregated: cluster.disaggregated,
             backends: (0..num_backends).map(backend).collect(),
             pools: (0..).zip(pool_ranges).map(pool).collect(),
@@ -186,6 +188,10 @@ impl<'t> Sim<'t> {
                 (_, None) => break,
             }
             watch(&self);
+        }
+        let lost = self.records.iter().filter(|record| record.outcome == Outcome::Unserved);
+        for record in lost {
+            sink.outcome(record);
         }
         Ok(RunRecord {
             end: self.now,
@@ -250,7 +256,7 @@ impl<'t> Sim<'t> {
     fn hand_over(&mut self, work: Work<'t>, to: BackendId, sink: &mut impl Sink) {
         let reason = match self.backends[to.index()].enqueue(work, self.now) {
             Ok(()) => {
-                self.dispatched[to.index()] += u64::from(work.request >= self.first_measured);
+                self.dispatched[to.index()] += u64::from(work.request >= self.window.first);
                 return self.wake(to);
             }
             Err(Refusal::QueueFull) => RejectReason::QueueFull,
@@ -365,7 +371,7 @@ impl<'t> Sim<'t> {
 fn untouched(request: RequestId) -> RequestRecord {
     RequestRecord {
         request,
-        outcome: Outcome::Finished,
+        outcome: Outcome::Unserved,
         backend: None,
         scheduled: None,
         first_token: None,

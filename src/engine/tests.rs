@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec, Window};
+use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
 use crate::router::{AlgorithmSpec, RejectReason};
 use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
+use crate::workload::Window;
 
 use super::sim::{Outcome, RequestRecord, RunRecord, Sim, Sink};
 
@@ -76,8 +77,8 @@ fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
 fn run(cluster: &ClusterSpec, algorithm: &AlgorithmSpec, trace: &Trace) -> (Tape, RunRecord) {
     let mut tape = Tape::default();
     let last = RequestId::at(trace.len() - 1);
-    let window = Window { from: SimTime::ZERO, to: trace.arrival(last) };
-    let sim = Sim::new(cluster, algorithm, trace, RequestId(0), window, 42).unwrap();
+    let window = Window { first: RequestId(0), from: SimTime::ZERO, to: trace.arrival(last) };
+    let sim = Sim::new(cluster, algorithm, trace, window, 42).unwrap();
     let record = sim.run_watched(&mut tape, Sim::check).unwrap();
     tape.outcomes.sort_by_key(|outcome| outcome.request);
     (tape, record)
@@ -312,6 +313,7 @@ fn check_records(tape: &Tape, trace: &Trace) {
     }
     for record in &tape.outcomes {
         let id = record.request;
+        assert!(record.outcome != Outcome::Unserved, "{record:?}");
         if record.outcome == Outcome::Finished {
             let made = gaps.get(&id).copied().unwrap_or(0) + 1;
             assert_eq!(made, trace.output_tokens(id), "tokens of {id:?}");

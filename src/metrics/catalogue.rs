@@ -50,7 +50,7 @@ macro_rules! latencies {
 
 const LATENCIES: [[Metric; 8]; 5] = latencies!(ttft, tbt, tpot, e2e, queue_wait);
 
-const OTHERS: [Metric; 16] = [
+const OTHERS: [Metric; 19] = [
     metric("throughput_rps", "requests/s", Better::Higher, |s| s.throughput_rps),
     metric("prompt_throughput_tps", "tokens/s", Better::Higher, |s| s.prompt_throughput_tps),
     metric("output_throughput_tps", "tokens/s", Better::Higher, |s| s.output_throughput_tps),
@@ -62,6 +62,11 @@ const OTHERS: [Metric; 16] = [
     metric("finished_ratio", "1", Better::Higher, |s| {
         Some(s.measured.finished as f64 / s.measured.requests.max(1) as f64)
     }),
+    metric("rejected_ratio", "1", Better::Lower, |s| {
+        Some(s.measured.rejected_total() as f64 / s.measured.requests.max(1) as f64)
+    }),
+    metric("backlog_growth_ratio", "1", Better::Lower, |s| s.backlog_growth_ratio),
+    metric("drain_s", "s", Better::Lower, |s| Some(s.drain_s)),
     metric("token_hit_ratio", "1", Better::Higher, |s| s.token_hit_ratio),
     metric("request_hit_ratio", "1", Better::Higher, |s| s.request_hit_ratio),
     metric("evictions_blocks", "blocks", Better::Neither, |s| Some(s.evictions as f64)),
@@ -74,14 +79,14 @@ const OTHERS: [Metric; 16] = [
 ];
 
 /// Every metric, in the order of the columns.
-pub const METRICS: [Metric; 56] = {
-    let mut all = [OTHERS[0]; 56];
+pub const METRICS: [Metric; 59] = {
+    let mut all = [OTHERS[0]; 59];
     let mut at = 0;
     while at < 40 {
         all[at] = LATENCIES[at / 8][at % 8];
         at += 1;
     }
-    while at < 56 {
+    while at < 59 {
         all[at] = OTHERS[at - 40];
         at += 1;
     }

@@ -3,7 +3,8 @@
 use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
 use crate::stats::LogHistogram;
 use crate::trace::Trace;
-use crate::units::{RequestId, SimDuration, SimTime};
+use crate::units::{RequestId, SimDuration};
+use crate::workload::Window;
 
 use super::slo::{SloMeasure, SloSpec, SloTerm};
 use super::summary::{Measured, OutcomeCounts, Summary, summarise};
@@ -12,31 +13,22 @@ use super::summary::{Measured, OutcomeCounts, Summary, summarise};
 #[derive(Debug)]
 pub struct Collector<'t> {
     trace: &'t Trace,
-    first_measured: RequestId,
-    from: SimTime,
-    to: SimTime,
+    window: Window,
     slo: &'t SloSpec,
     measured: Measured,
 }
 
 impl<'t> Collector<'t> {
-    /// Starts to collect a run of `trace` of which the requests from `first_measured` on count,
-    /// over the window from `from` to `to`.
-    pub fn new(
-        trace: &'t Trace,
-        first_measured: RequestId,
-        from: SimTime,
-        to: SimTime,
-        slo: &'t SloSpec,
-    ) -> Self {
+    /// Starts to collect a run of `trace` of which `window` is measured.
+    pub fn new(trace: &'t Trace, window: Window, slo: &'t SloSpec) -> Self {
         let measured = Measured { tbt: LogHistogram::new(), ..Measured::default() };
-        Self { trace, first_measured, from, to, slo, measured }
+        Self { trace, window, slo, measured }
     }
 
     /// Makes the summary of the run; `usd_per_hour` is the price of the whole fleet.
     pub fn summary(self, run: &RunRecord, usd_per_hour: f64) -> Summary {
-        let window = self.to.since(self.from);
-        let drain = run.end.saturating_since(self.to);
+        let window = self.window.to.since(self.window.from);
+        let drain = run.end.saturating_since(self.window.to);
         summarise(self.measured, run, self.slo, (window, drain), usd_per_hour)
     }
 
@@ -71,14 +63,14 @@ impl<'t> Collector<'t> {
 
 impl Sink for Collector<'_> {
     fn token_gap(&mut self, request: RequestId, gap: SimDuration) {
-        if request >= self.first_measured {
+        if request >= self.window.first {
             self.measured.tbt.record(gap.as_ps(), 1);
         }
     }
 
     fn outcome(&mut self, record: &RequestRecord) {
         let id = record.request;
-        let is_measured = id >= self.first_measured;
+        let is_measured = id >= self.window.first;
         self.measured.all.count(record.outcome);
         if is_measured {
             self.measured.counts.count(record.outcome);
@@ -87,7 +79,8 @@ impl Sink for Collector<'_> {
         if record.outcome != Outcome::Finished {
             return;
         }
-        let in_window = record.last_token.is_some_and(|at| at >= self.from && at <= self.to);
+        let Window { from, to, .. } = self.window;
+        let in_window = record.last_token.is_some_and(|at| (from..=to).contains(&at));
         if in_window {
             self.measured.completed += 1;
             self.measured.completed_prompt_tokens += u64::from(self.trace.prompt_tokens(id));
@@ -105,6 +98,7 @@ impl OutcomeCounts {
         match outcome {
             Outcome::Finished => self.finished += 1,
             Outcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
+            Outcome::Unserved => self.unserved += 1,
         }
     }
 }

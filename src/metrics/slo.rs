@@ -39,7 +39,7 @@ pub enum SloMeasure {
 /// A statistic that an SLO can limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SloStatistic {
-    /// The arithmetic mean over measured requests that finished.
+    /// The arithmetic mean over measured requests that arrived: infinite when one did not finish.
     Mean,
     /// The quantile over measured requests that arrived, in percent: a request that did not
     /// finish counts as infinitely late.
@@ -105,7 +105,11 @@ impl SloSpec {
             };
             let Some((measure, statistic)) = SloTerm::parse(&key) else {
                 let known = ["ttft_p95_ms", "tpot_p95_ms", "e2e_p99_ms", "queue_wait_mean_ms"];
-                let hint = did_you_mean(&key, &known);
+                let hint = if item.is_table() {
+                    format!("a dot parts a key in two: write \"{key}.…\" in quotes")
+                } else {
+                    did_you_mean(&key, &known)
+                };
                 item.fault(format!("unknown objective `{key}` in [slo]"), Some(hint));
                 continue;
             };

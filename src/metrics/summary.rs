@@ -25,9 +25,14 @@ pub struct Summary {
     pub window_s: f64,
     /// From the end of the arrivals to the last event, in seconds.
     pub drain_s: f64,
+    /// How much the number of requests in the system grew over the window, over the requests that
+    /// arrived in it: about 0 when the fleet keeps up and the warm-up was long enough, the excess
+    /// load when it does not.
+    pub backlog_growth_ratio: Option<f64>,
     /// Time to first token.
     pub ttft: Latency,
-    /// Time between tokens, pooled; quantiles are within 0.4 % (histogram), the rest is exact.
+    /// Time between tokens, pooled; quantiles are by nearest rank in a histogram, within 0.4 %, the
+    /// rest is exact.
     pub tbt: Latency,
     /// Time per output token after the first.
     pub tpot: Latency,
@@ -82,11 +87,11 @@ pub struct OutcomeCounts {
     pub rejected: BTreeMap<&'static str, u64>,
     /// Gave up waiting. No client does yet.
     pub timed_out: u64,
-    /// Had no outcome when the run ended. A run goes on until all have.
+    /// Had no outcome when the run ended: a fault of the simulator.
     pub unserved: u64,
 }
 
-/// A latency's statistics in milliseconds; quantiles are type 7.
+/// A latency's statistics in milliseconds; quantiles are type 7, save those of TBT.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
     /// How many values.
@@ -129,9 +134,10 @@ pub struct TermSummary {
     pub name: String,
     /// The limit.
     pub limit_ms: f64,
-    /// The statistic; none when it lies among requests that did not finish.
+    /// The statistic; none when it lies among requests that did not finish, or when no request
+    /// has the latency (single tokens have no TPOT).
     pub value_ms: Option<f64>,
-    /// Whether the statistic is within the limit.
+    /// Whether the statistic is within the limit; true when no request has the latency.
     pub met: bool,
 }
 
@@ -163,6 +169,17 @@ impl Default for OutcomeCounts {
 }
 
 impl OutcomeCounts {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.finished += other.finished;
+        self.timed_out += other.timed_out;
+        self.unserved += other.unserved;
+        for (reason, count) in &other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+    }
+
     /// Returns how many were turned away, for whatever reason.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
@@ -225,6 +242,7 @@ pub(super) fn summarise(
     Summary {
         window_s,
         drain_s: drain.as_secs(),
+        backlog_growth_ratio: backlog_growth(&measured),
         tbt: Latency::of_histogram(&measured.tbt),
         ttft,
         tpot,
@@ -239,7 +257,7 @@ pub(super) fn summarise(
         preemptions: measured.preemptions,
         load_cv: worst(run, pool_cv, f64::max),
         jain_index: worst(run, pool_jain, f64::min),
-        max_min_queue_ratio: worst(run, pool_queue_ratio, f64::max),
+        max_min_queue_ratio: queue_ratio(run),
         gpu_time_per_request_s: ratio(busy_s, finished),
         cost_per_1k_tokens_usd: ratio(usd, tokens as f64 / 1e3),
         slo,
@@ -248,6 +266,14 @@ pub(super) fn summarise(
         all: measured.all,
         measured: measured.counts,
     }
+}
+
+/// What came into the system in the window less what left it: measured requests, less all that
+/// were completed in the window and those turned away.
+fn backlog_growth(measured: &Measured) -> Option<f64> {
+    let came = measured.counts.requests as f64;
+    let left = measured.completed + measured.counts.rejected_total();
+    ratio(came - left as f64, came)
 }
 
 /// Returns the quotient, or nothing when there is nothing to divide by.
@@ -276,10 +302,18 @@ fn dispatched(run: &RunRecord, pool: Range<usize>) -> Vec<f64> {
     run.dispatched[pool].iter().map(|count| *count as f64).collect()
 }
 
-fn pool_queue_ratio(run: &RunRecord, pool: Range<usize>) -> Option<f64> {
-    let loads = run.backends[pool].iter().map(|backend| backend.load_ps);
-    let (longest, shortest) = (loads.clone().max()?, loads.min()?);
-    ratio(longest as f64, shortest as f64)
+/// A pool that had no load says nothing; one of which a backend had none is beyond every ratio.
+fn queue_ratio(run: &RunRecord) -> Option<f64> {
+    let mut worst: Option<f64> = None;
+    for pool in &run.pools {
+        let loads = run.backends[pool.clone()].iter().map(|backend| backend.load_ps);
+        let (longest, shortest) = (loads.clone().max()?, loads.min()?);
+        if longest > 0 {
+            let own = ratio(longest as f64, shortest as f64)?;
+            worst = Some(worst.map_or(own, |other| other.max(own)));
+        }
+    }
+    worst
 }
 
 fn slo_summary(measured: &Measured, slo: &SloSpec, window_s: f64) -> SloSummary {
@@ -303,29 +337,33 @@ fn term_summary(measured: &Measured, term: &SloTerm) -> TermSummary {
     };
     let lost = measured.counts.requests - measured.counts.finished;
     let value_ps = match term.statistic {
+        // One request that is infinitely late makes the mean infinite.
+        SloStatistic::Mean if lost > 0 => None,
         SloStatistic::Mean => {
             let values: Vec<f64> = sorted.iter().map(|ps| *ps as f64).collect();
             Moments::of(&values).mean()
         }
         SloStatistic::Percentile(percent) => {
             let infinite = usize::try_from(lost).unwrap_or(usize::MAX);
-            quantile_with_losses(sorted, infinite, percent / 100.0)
+            quantile_with_losses(sorted, infinite, percent)
         }
     };
     let value_ms = value_ps.map(|ps| ps / PS_PER_MS as f64);
     let limit_ms = term.limit.as_ms();
-    let met = value_ms.is_some_and(|value| value <= limit_ms);
+    let met = value_ms.map_or(sorted.is_empty() && lost == 0, |value| value <= limit_ms);
     TermSummary { name: term.to_string(), limit_ms, value_ms, met }
 }
 
-/// Type-7 quantile of `sorted` followed by `lost` infinite values; none when it is infinite.
-fn quantile_with_losses(sorted: &[u64], lost: usize, p: f64) -> Option<f64> {
+/// Type-7 quantile, in percent, of `sorted` followed by `lost` infinite values; none when it is
+/// infinite.
+fn quantile_with_losses(sorted: &[u64], lost: usize, percent: f64) -> Option<f64> {
     if lost == 0 {
-        return quantile_sorted_u64(sorted, p);
+        return quantile_sorted_u64(sorted, percent / 100.0);
     }
     let last_rank = (sorted.len() + lost - 1) as f64;
     let finite = sorted.len().checked_sub(1)? as f64;
-    let at = p * last_rank;
+    // In this order a whole rank comes out whole: 99.9 · 1000 / 100, not 0.999… · 1000.
+    let at = percent * last_rank / 100.0;
     // Interpolation looks at the value above, unless the rank is whole.
     if at.ceil() > finite {
         return None;
@@ -341,9 +379,11 @@ mod tests {
     fn losses_push_a_quantile_up_and_out() {
         let sorted: Vec<u64> = (1..=9).map(|value| value * 10).collect();
         // Nine finite values and one infinite: rank 0.5 · 9 = 4.5 lies between 50 and 60.
-        let median = quantile_with_losses(&sorted, 1, 0.5).unwrap();
+        let median = quantile_with_losses(&sorted, 1, 50.0).unwrap();
         assert!((median - 55.0).abs() < 1e-9, "{median}");
-        assert_eq!(quantile_with_losses(&sorted, 1, 0.95), None);
-        assert_eq!(quantile_with_losses(&[], 3, 0.5), None);
+        assert_eq!(quantile_with_losses(&sorted, 1, 95.0), None);
+        assert_eq!(quantile_with_losses(&[], 3, 50.0), None);
+        let thousand: Vec<u64> = (0..1_000).collect();
+        assert_eq!(quantile_with_losses(&thousand, 1, 99.9), Some(999.0), "the last that is there");
     }
 }

@@ -52,7 +52,7 @@ pub enum Kind {
 }
 
 /// What algorithms know of backends; there is no other case yet.
-const SIGNALS: &str = "perfect and immediate";
+pub const SIGNALS: &str = "perfect and immediate";
 
 impl Origin {
     /// Describes results of a config.

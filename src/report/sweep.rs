@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::metrics::OutcomeCounts;
 use crate::stats::Estimate;
-use crate::sweep::{Answer, CellAnswer, Grid};
+use crate::sweep::{Answer, CellAnswer, Grid, TermAnswer};
 
+use super::SIGNALS;
 use super::table::TextTable;
 
 /// The version of the JSON answer.
@@ -29,9 +31,31 @@ pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
     }
     let failed: usize = answers.iter().flat_map(|a| &a.cells).map(|cell| cell.num_failed).sum();
     if failed > 0 {
-        line(&mut text, &format!("{failed} runs failed; column `error` of runs.parquet says why"));
+        let runs = if failed == 1 { "run" } else { "runs" };
+        line(
+            &mut text,
+            &format!("{failed} {runs} failed; column `error` of runs.parquet says why"),
+        );
     }
+    line(&mut text, &all_requests(answers));
     text
+}
+
+/// Says what became of every measured request.
+fn all_requests(answers: &[Answer]) -> String {
+    let mut counts = OutcomeCounts::default();
+    for cell in answers.iter().flat_map(|answer| &answer.cells) {
+        counts.add(&cell.counts);
+    }
+    let OutcomeCounts { requests, finished, timed_out, unserved, .. } = &counts;
+    let reasons = counts.rejected.iter().filter(|(_, count)| **count > 0);
+    let reasons: Vec<String> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    format!(
+        "Measured requests of all runs: {requests} = {finished} finished + {} rejected{why} \
+         + {timed_out} timed out + {unserved} unserved",
+        counts.rejected_total(),
+    )
 }
 
 /// Renders the answer of a sweep for programs.
@@ -45,8 +69,8 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
             json!({
                 "config": answer.config,
                 "algorithm": answer.algorithm,
-                "holds": answer.holds_to.is_some(),
-                "surely_holds": answer.surely_to.is_some(),
+                "holds": answer.has_slo.then(|| answer.holds_to.is_some()),
+                "surely_holds": answer.has_slo.then(|| answer.surely_to.is_some()),
                 "holds_to_rps": rate(answer.holds_to),
                 "surely_to_rps": rate(answer.surely_to),
                 "cells": cells,
@@ -56,7 +80,7 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
     json!({
         "schema": SCHEMA,
         "name": grid.manifest.name,
-        "signals": "perfect and immediate",
+        "signals": SIGNALS,
         "answers": rows,
     })
 }
@@ -65,20 +89,23 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
     let place = grid.manifest.configs.iter().position(|loaded| loaded.name == answer.config);
     let terms = &grid.slo(place.unwrap_or(0)).terms;
     let slo: Vec<Value> = (terms.iter().zip(&cell.terms))
-        .map(|(term, estimate)| {
+        .map(|(term, answer)| {
             json!({
                 "objective": term.to_string(),
                 "limit_ms": term.limit.as_ms(),
-                "value_ms": estimate_json(*estimate),
+                "value_ms": estimate_json(answer.value_ms),
+                "lost": answer.lost,
             })
         })
         .collect();
     json!({
         "rate_rps": cell.key.rate_rps,
-        "met": cell.met,
-        "surely_met": cell.surely_met,
+        "steady": cell.steady,
+        "met": answer.has_slo.then_some(cell.met),
+        "surely_met": answer.has_slo.then_some(cell.surely_met),
         "failed_runs": cell.num_failed,
         "realised_rps": estimate_json(cell.realised_rps),
+        "requests": cell.counts,
         "slo": slo,
         "goodput_rps": estimate_json(cell.goodput_rps),
         "ttft_mean_ms": estimate_json(cell.ttft_mean_ms),
@@ -105,7 +132,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     line(
         text,
         &format!(
-            "{}: {} backends of {}, ${:.2} an hour; signals perfect and immediate",
+            "{}: {} backends of {}, ${:.2} an hour; signals {SIGNALS}",
             loaded.name,
             cluster.num_backends,
             cluster.gpu.name,
@@ -117,20 +144,27 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
         slo.terms.iter().map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
     if objectives.is_empty() {
         line(text, &format!("no SLO; {seeds}\n"));
-        curve(text, "TTFT mean, ms", answers, |cell| cell.ttft_mean_ms, |_| false);
+        let title = "TTFT mean, ms (~ the backlog grows, inf: no request finished)";
+        curve(text, title, answers, |cell| cell.ttft_mean_ms, |_| false);
         return;
     }
     let objectives = objectives.join(" and ");
     line(text, &format!("SLO: {objectives}; {seeds}"));
     line(text, "`holds to`: highest rate at which the mean and those of all lower rates meet it;");
-    line(text, "`surely`: the same for the upper end of the interval.\n");
+    line(text, "`surely`: the same for the upper end of the interval. A rate at which the backlog");
+    line(text, "grows over the run holds nothing, whatever its latency is so far.\n");
     capacity(text, answers);
     for (index, term) in slo.terms.iter().enumerate() {
         let name = term.to_string();
         let limit = term.limit.as_ms();
-        let late = |cell: &CellAnswer| cell.terms[index].is_none_or(|value| value.mean > limit);
-        let title = format!("{name} by rate (! is above {limit}, inf is among rejected requests)");
-        curve(text, &title, answers, |cell| cell.terms[index], late);
+        let late = |cell: &CellAnswer| {
+            let TermAnswer { value_ms, lost } = cell.terms[index];
+            lost || value_ms.is_some_and(|value| value.mean > limit)
+        };
+        let title = format!(
+            "{name} by rate (! above {limit}, ~ the backlog grows, inf: among rejected requests)"
+        );
+        curve(text, &title, answers, |cell| cell.terms[index].value_ms, late);
     }
 }
 
@@ -143,6 +177,7 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
             ["holds to", "req/s"],
             ["surely", "req/s"],
             ["TTFT mean", "ms"],
+            ["finished", "%"],
             ["goodput", "req/s"],
             ["cached", "% tokens"],
             ["cost", "$/1M tok"],
@@ -166,6 +201,8 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
             rate(answer.holds_to),
             rate(answer.surely_to),
             show(|cell| cell.ttft_mean_ms, 1.0, 0),
+            at.and_then(|cell| cell.finished_ratio)
+                .map_or_else(|| "-".to_owned(), |ratio| format!("{:.2}", 100.0 * ratio.mean)),
             show(|cell| cell.goodput_rps, 1.0, 2),
             show(|cell| cell.token_hit_ratio, 100.0, 1),
             show(|cell| cell.usd_per_1m_tokens, 1.0, 3),
@@ -195,9 +232,15 @@ fn curve(
     for answer in answers {
         let mut row = vec![answer.algorithm.clone()];
         row.extend(answer.cells.iter().map(|cell| {
-            let unknown = if cell.num_failed > 0 { "failed" } else { "inf" };
+            let unknown = match (cell.num_failed, cell.counts.finished == cell.counts.requests) {
+                (0, true) => "-",
+                (0, false) => "inf",
+                _ => "failed",
+            };
             let value = get(cell).map_or_else(|| unknown.to_owned(), |value| shown(value, 1.0, 0));
-            if late(cell) { format!("{value} !") } else { value }
+            let unsteady = if cell.steady { "" } else { " ~" };
+            let late = if late(cell) { " !" } else { "" };
+            format!("{value}{unsteady}{late}")
         }));
         table.push(row);
     }

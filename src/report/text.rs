@@ -70,7 +70,7 @@ impl Results {
         }
         let run = &self.runs[0];
         let title = format!("Rate sweep of {}, {}", run.algorithm.label(), self.setting());
-        let duration = run.info.window_end.as_secs();
+        let duration = run.window.to.as_secs();
         let mut notes = vec![format!("Requests arrive for {duration} s, {}", run.info.operator)];
         notes.extend(self.means_note());
         if losses.is_empty() {
@@ -126,7 +126,8 @@ impl Results {
             _ => String::new(),
         };
         let info = &runs[0].info;
-        let warm_up = if all.requests == measured.requests && info.window_start == SimTime::ZERO {
+        let starts_at_once = runs[0].window.from == SimTime::ZERO;
+        let warm_up = if all.requests == measured.requests && starts_at_once {
             "no warm-up".to_owned()
         } else {
             format!("after a warm-up of {}", all.requests - measured.requests)
@@ -182,14 +183,7 @@ fn reasons(rejected: &BTreeMap<&'static str, u64>) -> String {
 fn sum(runs: &[Run], counts: impl Fn(&Summary) -> &OutcomeCounts) -> OutcomeCounts {
     let mut sum = OutcomeCounts::default();
     for run in runs {
-        let counts = counts(&run.summary);
-        sum.requests += counts.requests;
-        sum.finished += counts.finished;
-        sum.timed_out += counts.timed_out;
-        sum.unserved += counts.unserved;
-        for (reason, count) in &counts.rejected {
-            *sum.rejected.entry(reason).or_default() += count;
-        }
+        sum.add(counts(&run.summary));
     }
     sum
 }

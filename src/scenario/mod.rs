@@ -6,11 +6,10 @@ pub use config::{Config, ConfigError, TraceSpec, read_warmup};
 
 use std::sync::Arc;
 
-use crate::cluster::{ClusterSpec, Window};
+use crate::cluster::ClusterSpec;
 use crate::engine::{Sim, SimError};
 use crate::metrics::{Collector, SloSpec, Summary};
 use crate::router::AlgorithmSpec;
-use crate::units::RequestId;
 use crate::workload::Workload;
 
 /// One simulation, ready to run.
@@ -24,7 +23,8 @@ pub struct Scenario {
     pub workload: Arc<Workload>,
     /// The objectives.
     pub slo: SloSpec,
-    /// Moves the router's own draws; the workload has been drawn already.
+    /// Moves the router's own draws, of which today's algorithms have none; the workload has been
+    /// drawn already.
     pub seed: u64,
 }
 
@@ -35,13 +35,9 @@ impl Scenario {
     ///
     /// When the workload can't run on this cluster, or takes more than 150 simulated days.
     pub fn run(&self) -> Result<Summary, SimError> {
-        let Workload { trace, first_measured, info } = self.workload.as_ref();
-        let window = Window { from: info.window_start, to: info.window_end };
-        let first_measured = RequestId::at(*first_measured);
-        let mut collector =
-            Collector::new(trace, first_measured, window.from, window.to, &self.slo);
-        let sim =
-            Sim::new(&self.cluster, &self.algorithm, trace, first_measured, window, self.seed)?;
+        let Workload { trace, window, .. } = self.workload.as_ref();
+        let mut collector = Collector::new(trace, *window, &self.slo);
+        let sim = Sim::new(&self.cluster, &self.algorithm, trace, *window, self.seed)?;
         let run = sim.run(&mut collector)?;
         Ok(collector.summary(&run, self.cluster.usd_per_hour()))
     }

@@ -13,7 +13,7 @@ use crate::engine::SimError;
 use crate::metrics::{SloSpec, Summary};
 use crate::router::AlgorithmSpec;
 use crate::scenario::Scenario;
-use crate::workload::{Workload, WorkloadError, WorkloadInfo};
+use crate::workload::{Window, Workload, WorkloadError, WorkloadInfo};
 
 /// Hears of every run as it ends, from any thread and in any order.
 pub trait Progress: Sync {
@@ -50,6 +50,8 @@ pub struct Run {
     pub draw: Draw,
     /// How the workload was made.
     pub info: Arc<WorkloadInfo>,
+    /// What of it is measured.
+    pub window: Window,
     /// The numbers.
     pub summary: Summary,
 }
@@ -136,7 +138,8 @@ fn runs_of(
         };
         let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
         setting.progress.run_ended(workload.trace.len(), false);
-        Ok(Run { algorithm: algorithm.clone(), draw, info: Arc::clone(&info), summary })
+        let (info, window) = (Arc::clone(&info), workload.window);
+        Ok(Run { algorithm: algorithm.clone(), draw, info, window, summary })
     };
     let runs: Vec<Result<Run, StudyError>> = algorithms.par_iter().map(run).collect();
     runs.into_iter().collect()

@@ -59,13 +59,7 @@ impl Grid {
     /// Requests are made once per (rate, seed, warm-up) and dropped when their runs are done; the
     /// highest rates, which take longest, come first.
     fn groups(&self) -> Vec<Group> {
-        let mut warmups: Vec<Warmup> = Vec::new();
-        for loaded in &self.manifest.configs {
-            let warmup = self.warmup(&loaded.config);
-            if !warmups.contains(&warmup) {
-                warmups.push(warmup);
-            }
-        }
+        let warmups = self.warmups();
         let mut by_rate: Vec<usize> = (0..self.manifest.rates_rps.len()).collect();
         by_rate.sort_by(|a, b| {
             let rate = |index: &usize| self.manifest.rates_rps[*index].unwrap_or(0.0);

@@ -215,6 +215,39 @@ impl Grid {
         }
     }
 
+    /// Makes the requests of the lowest and the highest rate under the first seed, for every
+    /// warm-up: what fails there would fail in every run.
+    ///
+    /// # Errors
+    ///
+    /// When there would be none, or too many.
+    pub fn check_ends(&self) -> Result<(), WorkloadError> {
+        let rate = |rate: &Option<f64>| rate.unwrap_or(0.0);
+        let rates = self.manifest.rates_rps.iter();
+        let ends = [
+            rates.clone().min_by(|a, b| rate(a).total_cmp(&rate(b))),
+            rates.max_by(|a, b| rate(a).total_cmp(&rate(b))),
+        ];
+        for rate in ends.into_iter().flatten() {
+            for warmup in self.warmups() {
+                self.workload(*rate, self.manifest.seeds[0], warmup)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the warm-ups that configs have, each once.
+    pub(super) fn warmups(&self) -> Vec<Warmup> {
+        let mut warmups = Vec::new();
+        for loaded in &self.manifest.configs {
+            let warmup = self.warmup(&loaded.config);
+            if !warmups.contains(&warmup) {
+                warmups.push(warmup);
+            }
+        }
+        warmups
+    }
+
     /// Returns one line that says where the requests come from.
     pub fn describe_source(&self) -> String {
         match &self.source {

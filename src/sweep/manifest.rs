@@ -72,9 +72,16 @@ pub enum Source {
 /// A manifest that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The manifest or one of its configs can't be read, or says something that can't be.
+    /// The manifest can't be read, or says something that can't be.
     #[error(transparent)]
     File(#[from] ConfigError),
+    /// The same of some of its configs, one after another.
+    #[error("{}", lines(.0))]
+    Configs(Vec<ConfigError>),
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl From<Faults> for ManifestError {
@@ -88,7 +95,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// When a file can't be read, or every fault of the first file that has any.
+    /// When a file can't be read, or every fault in it: of the manifest, or else of all configs.
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
         let label = path.display().to_string();
         let text = std::fs::read_to_string(path)
@@ -96,12 +103,15 @@ impl Manifest {
         let folder = path.parent().unwrap_or(Path::new(""));
         let document = Document::parse(&label, &text)?;
         let (mut manifest, paths) = document.settle(|root| read(root, folder, &text))?;
+        let mut errors = Vec::new();
         for path in paths {
-            let config = Config::load(&path)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            manifest.configs.push(LoadedConfig { name, path, config });
+            match Config::load(&path) {
+                Ok(config) => manifest.configs.push(LoadedConfig { name, path, config }),
+                Err(error) => errors.push(error),
+            }
         }
-        Ok(manifest)
+        if errors.is_empty() { Ok(manifest) } else { Err(ManifestError::Configs(errors)) }
     }
 }
 
@@ -229,13 +239,24 @@ fn read_configs(item: &Item<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
         let Some(pattern) = item.text() else {
             continue;
         };
-        let full = folder.join(&pattern);
         if !pattern.contains(['*', '?', '[']) {
-            paths.push(full);
+            paths.push(folder.join(&pattern));
             continue;
         }
-        let matches = glob::glob(&full.to_string_lossy());
-        let mut found: Vec<PathBuf> = matches.into_iter().flatten().flatten().collect();
+        // The manifest's own folder is no pattern, whatever its name.
+        let literal = PathBuf::from(glob::Pattern::escape(&folder.to_string_lossy()));
+        let matches = match glob::glob(&literal.join(&pattern).to_string_lossy()) {
+            Ok(matches) => matches,
+            Err(error) => {
+                item.fault(format!("`{pattern}` is no pattern: {error}"), None);
+                continue;
+            }
+        };
+        let found: Result<Vec<PathBuf>, glob::GlobError> = matches.collect();
+        let mut found = found.unwrap_or_else(|error| {
+            item.fault(format!("`{pattern}`: {error}"), None);
+            Vec::new()
+        });
         found.sort();
         if found.is_empty() {
             item.fault(format!("no file matches `{pattern}`"), None);
@@ -282,9 +303,15 @@ fn read_rates(item: &Item<'_>) -> Option<Vec<f64>> {
     }
     let mut rates = Vec::new();
     while rates.len() as f64 <= steps {
-        rates.push(start + rates.len() as f64 * step);
+        rates.push(twelve_digits(start + rates.len() as f64 * step));
     }
     Some(rates)
+}
+
+/// Rounds to twelve significant digits: 0.1 + 2 · 0.1 is then 0.3, as whoever reads the tables
+/// writes it.
+fn twelve_digits(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }
 
 fn read_seeds(item: &Item<'_>, first: u64) -> Option<Vec<u64>> {
@@ -297,13 +324,15 @@ fn read_seeds(item: &Item<'_>, first: u64) -> Option<Vec<u64>> {
 
 fn read_workload(table: &mut Table<'_>, folder: &Path) -> Option<WorkloadSpec> {
     let duration = seconds(table, "duration_s");
-    let bootstrap_block = seconds(table, "bootstrap_block_s");
     let warmup = read_warmup(table);
     let generator = table.section("generator", GeneratorSpec::read);
     let trace = table.text("trace").map(|path| folder.join(path));
-    let how = TraceSpec::read_how(table);
+    // The keys of a trace are known only where there is one.
+    let bootstrap_block = trace.as_ref().and_then(|_| seconds(table, "bootstrap_block_s"));
     let source = match (trace, generator) {
-        (Some(path), None) => Source::Trace(TraceSpec { path: Some(path), ..how }),
+        (Some(path), None) => {
+            Source::Trace(TraceSpec { path: Some(path), ..TraceSpec::read_how(table) })
+        }
         (None, Some(generator)) => Source::Generator(generator),
         (None, None) => {
             let hint = "give `trace = \"…\"` or a [workload.generator] table".to_owned();
@@ -347,7 +376,7 @@ mod tests {
         let range = rates("rates = { start = 6, stop = 24, step = 3 }").unwrap();
         assert_eq!(range, [6.0, 9.0, 12.0, 15.0, 18.0, 21.0, 24.0]);
         let tenths = rates("rates = { start = 0.1, stop = 0.7, step = 0.1 }").unwrap();
-        assert_eq!(tenths.len(), 7, "{tenths:?}");
+        assert_eq!(tenths, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]);
         let short = rates("rates = { start = 1, stop = 2, step = 0.75 }").unwrap();
         assert_eq!(short, [1.0, 1.75], "the end is not overshot");
     }

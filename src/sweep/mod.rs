@@ -10,7 +10,7 @@ mod execute;
 mod grid;
 mod manifest;
 
-pub use answer::{Answer, CellAnswer};
+pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use execute::Pool;
 pub use grid::{Grid, GridError};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};

@@ -54,7 +54,6 @@ pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, Ta
         text("error", rows, |row| row.outcome.as_ref().err().cloned()),
         real("realised_rps", rows, |row| row.realised_rps),
         real("window_s", rows, |row| Some(summary(row)?.window_s)),
-        real("drain_s", rows, |row| Some(summary(row)?.drain_s)),
     ]);
     columns.extend(count_columns(rows));
     for metric in &METRICS {
@@ -93,12 +92,12 @@ fn axis_columns(rows: &[RunRow]) -> Vec<Column> {
 fn count_columns(rows: &[RunRow]) -> Vec<Column> {
     let mut columns = Vec::new();
     for scope in ["", "measured_"] {
-        let counts = |summary: &'_ Summary| -> OutcomeCounts {
-            if scope.is_empty() { summary.all.clone() } else { summary.measured.clone() }
-        };
+        fn counts<'s>(scope: &str, summary: &'s Summary) -> &'s OutcomeCounts {
+            if scope.is_empty() { &summary.all } else { &summary.measured }
+        }
         let mut push = |name: &str, get: &dyn Fn(&OutcomeCounts) -> u64| {
             let name = format!("{scope}{name}_count");
-            columns.push(whole(&name, rows, |row| Some(get(&counts(summary(row)?)))));
+            columns.push(whole(&name, rows, |row| Some(get(counts(scope, summary(row)?)))));
         };
         push("requests", &|counts| counts.requests);
         push("finished", &|counts| counts.finished);

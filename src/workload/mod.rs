@@ -19,17 +19,28 @@ use crate::trace::Trace;
 use crate::units::{RequestId, SimDuration, SimTime};
 
 /// The most requests that one workload may be expected to have.
-pub const MOST_REQUESTS: f64 = 1e8;
+pub const MOST_REQUESTS: f64 = 2e7;
 
 /// The requests of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// The requests in the order of arrival.
     pub trace: Trace,
-    /// Index of the first measured request: those before it are the warm-up.
-    pub first_measured: usize,
+    /// What of them is measured.
+    pub window: Window,
     /// How the workload was made.
     pub info: WorkloadInfo,
+}
+
+/// The measured part of a run: the warm-up before it, the drain after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first measured request: those before it are the warm-up.
+    pub first: RequestId,
+    /// End of the warm-up: the given time, or the arrival of the last warm-up request.
+    pub from: SimTime,
+    /// End of the arrivals: the horizon, not the last arrival.
+    pub to: SimTime,
 }
 
 /// The requests that fill queues and caches first and that no metric counts.
@@ -55,10 +66,6 @@ pub struct WorkloadInfo {
     pub requested_rps: Option<f64>,
     /// The mean request rate over the measured window; none when the window has no length.
     pub realised_rps: Option<f64>,
-    /// End of the warm-up: the given time, or the arrival of the last warm-up request.
-    pub window_start: SimTime,
-    /// End of the arrivals: the horizon, not the last arrival.
-    pub window_end: SimTime,
     /// What should be known before the numbers are trusted, one sentence each.
     pub notes: Vec<String>,
 }
@@ -87,41 +94,40 @@ impl Warmup {
 impl Workload {
     /// Returns how many requests are measured: at least one.
     pub fn measured(&self) -> usize {
-        self.trace.len() - self.first_measured
+        self.trace.len() - self.window.first.index()
     }
 
     /// Cuts the warm-up from the requests that arrive in `[0, end)` and measures their rate.
     fn new(trace: Trace, made: Made, end: SimTime, warmup: Warmup) -> Result<Self, WorkloadError> {
         let total = trace.len();
-        let first_measured = match warmup {
+        let first = match warmup {
             Warmup::Requests(count) => usize::try_from(count).unwrap_or(usize::MAX),
             Warmup::Time(span) => {
                 let start = SimTime::ZERO + span;
                 trace.ids().filter(|id| trace.arrival(*id) < start).count()
             }
         };
-        if first_measured >= total {
+        if first >= total {
             return Err(nothing_measured(total, warmup));
         }
-        let window_start = match warmup {
+        let from = match warmup {
             Warmup::Time(span) => SimTime::ZERO + span,
             Warmup::Requests(0) => SimTime::ZERO,
             // The last warm-up request opens the window and is not in it, so that the window has
             // as many gaps as requests.
-            Warmup::Requests(_) => trace.arrival(RequestId::at(first_measured - 1)),
+            Warmup::Requests(_) => trace.arrival(RequestId::at(first - 1)),
         };
-        let window_s = end.saturating_since(window_start).as_secs();
-        let measured = (total - first_measured) as f64;
+        let window_s = end.saturating_since(from).as_secs();
+        let measured = (total - first) as f64;
         let info = WorkloadInfo {
             source: made.source,
             operator: made.operator,
             requested_rps: made.requested_rps,
             realised_rps: (window_s > 0.0).then(|| measured / window_s),
-            window_start,
-            window_end: end,
             notes: made.notes,
         };
-        Ok(Self { trace, first_measured, info })
+        let window = Window { first: RequestId::at(first), from, to: end };
+        Ok(Self { trace, window, info })
     }
 }
 
@@ -216,13 +222,13 @@ mod tests {
         // Of 0, 2, 5 and 7 s the last two are measured: 2 requests in (2 s, 10 s), and in
         // [5 s, 10 s).
         let by_count = cut(&[0, 2, 5, 7], Warmup::Requests(2)).unwrap();
-        assert_eq!(by_count.first_measured, 2);
+        assert_eq!(by_count.window.first, RequestId(2));
         assert_eq!(by_count.info.realised_rps, Some(0.25));
         let by_time = cut(&[0, 2, 5, 7], Warmup::Time(secs(5.0))).unwrap();
-        assert_eq!((by_time.first_measured, by_time.measured()), (2, 2));
+        assert_eq!((by_time.window.first, by_time.measured()), (RequestId(2), 2));
         assert_eq!(by_time.info.realised_rps, Some(0.4));
         let all = cut(&[0, 2, 5, 7], Warmup::NONE).unwrap();
-        assert_eq!((all.first_measured, all.info.realised_rps), (0, Some(0.4)));
+        assert_eq!((all.window.first, all.info.realised_rps), (RequestId(0), Some(0.4)));
     }
 
     #[test]

@@ -50,7 +50,7 @@ struct Served {
 
 /// Serves the jobs, which are numbered from 0, and calls `watch` after each pass of the scheduler.
 fn serve_watched(spec: &ClusterSpec, jobs: &[Job], watch: impl Fn(&Backend<'_>)) -> Served {
-    let window = Window { from: SimTime::ZERO, to: SimTime::ZERO };
+    let window = Window { first: RequestId(0), from: SimTime::ZERO, to: SimTime::ZERO };
     let mut backend = Backend::new(spec, Arc::new(spec.step_model()), window);
     let mut log = Vec::new();
     let mut notices = Vec::new();

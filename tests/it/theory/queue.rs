@@ -1,12 +1,13 @@
 //! Runs a queue, checks what must hold on every path, and compares means with exact values.
 
-use routesim::cluster::{ClusterSpec, Gpu, StepSpec, Window};
+use routesim::cluster::{ClusterSpec, Gpu, StepSpec};
 use routesim::engine::{Outcome, RequestRecord, RunRecord, Sim, Sink};
 use routesim::rng::Stream;
 use routesim::router::AlgorithmSpec;
 use routesim::stats::Moments;
 use routesim::trace::{NewRequest, Trace, TraceBuilder};
 use routesim::units::{RequestId, SimDuration, SimTime};
+use routesim::workload::Window;
 
 /// Replications of each row.
 const REPLICATIONS: u64 = 20;
@@ -138,7 +139,8 @@ pub(super) fn replicate(one: impl FnMut(u64) -> Run) -> Vec<Run> {
 pub(super) fn simulate(cluster: &ClusterSpec, algorithm: &str, trace: &Trace) -> Run {
     let first = RequestId::at(trace.len() / 10);
     let last = RequestId::at(trace.len() - 1);
-    let window = Window { from: trace.arrival(first), to: trace.arrival(last) };
+    let window =
+        Window { first: RequestId(0), from: trace.arrival(first), to: trace.arrival(last) };
     let (records, run) = records(cluster, algorithm, trace, window);
     let run_s = run.end.since(window.from).as_secs();
     let utilisation = run.backends.iter().map(|stats| stats.busy.as_secs() / run_s).collect();
@@ -181,7 +183,7 @@ pub(super) fn records(
 ) -> (Vec<RequestRecord>, RunRecord) {
     let algorithm = AlgorithmSpec::by_name(algorithm).unwrap();
     let mut records = Records::default();
-    let sim = Sim::new(cluster, &algorithm, trace, RequestId(0), window, 42).unwrap();
+    let sim = Sim::new(cluster, &algorithm, trace, window, 42).unwrap();
     let run = sim.run(&mut records).unwrap();
     assert_eq!(records.0.len(), trace.len());
     records.0.sort_by_key(|record| record.request);

@@ -1,8 +1,9 @@
 //! One backend that serves one request at a time.
 
-use routesim::cluster::{ClusterSpec, StepSpec, Window};
+use routesim::cluster::{ClusterSpec, StepSpec};
 use routesim::rng::Stream;
 use routesim::units::SimTime;
+use routesim::workload::Window;
 
 use super::exact::mg1_wait;
 use super::queue::{
@@ -72,7 +73,8 @@ fn async_scheduling_costs_one_server_nothing() {
     // A step is composed ahead only for whom the batch has room. With room for one, the next
     // request starts when the last token of the one before it is there, at either depth.
     let trace = poisson(0.8, 5_000, 1, |work| decodes_of(20.0, work));
-    let window = Window { from: SimTime::ZERO, to: SimTime::ZERO };
+    let window =
+        Window { first: routesim::units::RequestId(0), from: SimTime::ZERO, to: SimTime::ZERO };
     let ahead = ClusterSpec { async_scheduling: true, ..decoder(0.05) };
     let (sync, _) = records(&decoder(0.05), "round_robin", &trace, window);
     assert_eq!(records(&ahead, "round_robin", &trace, window).0, sync);
@@ -134,7 +136,8 @@ fn a_bounded_queue_is_m_m_1_k() {
 fn a_prompt_of_one_token_and_one_output_is_one_step() {
     // The unit of the rows above: a lone request of a million tokens takes a second.
     let trace = poisson(1.0, 1, 1, |_| Job { prompt_tokens: 1_000_000, output_tokens: 3 });
-    let window = Window { from: SimTime::ZERO, to: SimTime::ZERO };
+    let window =
+        Window { first: routesim::units::RequestId(0), from: SimTime::ZERO, to: SimTime::ZERO };
     let (records, run) = records(&server(1, 0.5), "round_robin", &trace, window);
     assert_eq!(run.backends[0].busy.as_ps(), 2_000_000_000_000);
     assert_eq!(records[0].last_token, Some(run.end));
