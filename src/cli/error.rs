@@ -117,5 +117,8 @@ impl From<StudyError> for CliError {
 
 fn hint_of(error: &io::Error) -> Option<String> {
     let missing = error.kind() == io::ErrorKind::NotFound;
-    missing.then(|| "paths are taken from the working directory".to_owned())
+    missing.then(|| {
+        "paths are taken from the working directory, those in a manifest from the manifest"
+            .to_owned()
+    })
 }

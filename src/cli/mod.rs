@@ -13,6 +13,7 @@ mod run;
 mod source;
 pub mod sweep;
 mod traces;
+mod warnings;
 
 use std::ffi::OsString;
 

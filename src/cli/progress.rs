@@ -14,6 +14,20 @@ use super::output::{discard_drafts, remark};
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
+/// On Ctrl-C, takes the drafts away, says `word` and ends the process.
+#[expect(clippy::exit, reason = "a person asked for it, and nothing is half written")]
+pub(super) fn watch_interrupt(word: impl Fn() -> String + Send + 'static) {
+    let watched = ctrlc::set_handler(move || {
+        let word = word();
+        discard_drafts();
+        remark(&word);
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    });
+    if let Err(error) = watched {
+        remark(&format!("note: Ctrl-C will end the program without a word ({error})"));
+    }
+}
+
 /// Counts runs and shows how far they are, on standard error.
 #[derive(Clone, Debug)]
 pub(super) struct Bar(Arc<State>);
@@ -55,9 +69,7 @@ impl Bar {
             finished: AtomicBool::new(false),
         });
         let watched = Arc::clone(&state);
-        if let Err(error) = ctrlc::set_handler(move || watched.interrupted()) {
-            remark(&format!("note: Ctrl-C will end the run without a word ({error})"));
-        }
+        watch_interrupt(move || watched.interrupted());
         if state.bar.is_hidden() && total > 1 {
             remark(&format!("{name}: {total} runs"));
         }
@@ -102,16 +114,13 @@ impl State {
         remark(&format!("{ended}/{} runs  {message}  ETA {left:.0} s", self.total));
     }
 
-    fn interrupted(&self) {
+    /// Clears the bar and says how far the runs were.
+    fn interrupted(&self) -> String {
         self.bar.finish_and_clear();
-        let ended = self.ended.load(Ordering::Relaxed);
         if self.finished.load(Ordering::Relaxed) {
-            remark("interrupted");
-        } else {
-            let total = self.total;
-            remark(&format!("interrupted: {ended} of {total} runs done, nothing was written"));
+            return "interrupted".to_owned();
         }
-        discard_drafts();
-        std::process::exit(i32::from(Exit::Interrupted.code()));
+        let ended = self.ended.load(Ordering::Relaxed);
+        format!("interrupted: {ended} of {} runs done, nothing was written", self.total)
     }
 }

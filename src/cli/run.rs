@@ -15,12 +15,7 @@ use super::error::CliError;
 use super::output::{OutputFile, print, remark};
 use super::progress::Bar;
 use super::source::load_trace;
-
-/// Below that many values a 99th percentile is hardly more than the largest.
-const FEWEST_FOR_P99: u64 = 100;
-
-/// A drain longer than this share of the window is a backlog.
-const LONGEST_DRAIN: f64 = 0.25;
+use super::warnings::warn;
 
 /// Runs one algorithm.
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
@@ -130,8 +125,10 @@ fn show(
     output: Option<OutputFile>,
     text: fn(&Results) -> String,
 ) -> Result<(), CliError> {
-    warn_of_few(results);
-    warn_of_backlog(results);
+    for run in &results.runs {
+        let rate = run.draw.rate_rps.map_or_else(String::new, |rate| format!(" at {rate} req/s"));
+        warn(&format!("{}{rate}, seed {}", run.algorithm.label(), run.draw.seed), &run.summary);
+    }
     // The file first: whoever reads standard output may stop early.
     if let (Some(file), Some(path)) = (output, &args.output) {
         let json = results.json();
@@ -143,31 +140,6 @@ fn show(
         OutputFormat::Json => results.json(),
         OutputFormat::Csv => results.csv(),
     })
-}
-
-fn warn_of_few(results: &Results) {
-    let fewest = results.runs.iter().map(|run| run.summary.measured.finished).min();
-    if let Some(fewest) = fewest.filter(|fewest| *fewest < FEWEST_FOR_P99) {
-        remark(&format!(
-            "warning: measured requests that finished: {fewest}; a P99 of fewer than \
-             {FEWEST_FOR_P99} values is little more than the largest"
-        ));
-    }
-}
-
-/// Warns when what was left at the end of the arrivals is not small beside the window.
-fn warn_of_backlog(results: &Results) {
-    let windows = results.runs.iter().map(|run| (run.summary.window_s, run.summary.drain_s));
-    let worst = windows
-        .filter(|(window, _)| *window > 0.0)
-        .max_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
-    if let Some((window, drain)) = worst.filter(|(window, drain)| drain > &(LONGEST_DRAIN * window))
-    {
-        remark(&format!(
-            "warning: {drain:.1} s to drain after a window of {window:.1} s: the fleet does not \
-             keep up, or the run is short; throughput counts what completed in the window"
-        ));
-    }
 }
 
 fn open_output(path: Option<&Path>) -> Result<Option<OutputFile>, CliError> {

@@ -11,12 +11,13 @@ use serde_json::json;
 use crate::metrics::METRICS;
 use crate::report::{SIGNALS, answers_json, sweep_text};
 use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError, Pool};
-use crate::tables::{Metadata, SCHEMA_VERSION, cells_frame, runs_frame, write_csv};
+use crate::tables::{Metadata, RunRow, SCHEMA_VERSION, cells_frame, runs_frame, write_csv};
 
 use super::error::{CliError, Exit};
 use super::output::{print, remark};
 use super::progress::Bar;
 use super::results::{ResultFiles, Results};
+use super::warnings::{FEWEST_FOR_P99, warn};
 
 /// Runs a grid of simulations and says what each algorithm can hold.
 #[derive(Debug, Parser)]
@@ -156,12 +157,24 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
     }
     // The answer was paid for: a full disk does not take it away.
     written?;
+    warn_of_few(&rows);
     remark(&format!("{} in {seconds:.1} s; tables in {}", shape(&grid), out.display()));
     for row in rows.iter().filter(|row| row.outcome.is_err()).take(3) {
         let error = row.outcome.as_ref().err().map_or("", String::as_str);
         remark(&format!("failed: {} seed {}: {error}", row.cell.id(), row.seed));
     }
     Ok(if failed > 0 { Exit::FailedRuns } else { Exit::Success })
+}
+
+/// Warns of the run with the fewest finished requests, when that is too few for a percentile.
+fn warn_of_few(rows: &[RunRow]) {
+    let runs = rows.iter().filter_map(|row| Some((row, row.outcome.as_ref().ok()?)));
+    let fewest = runs.min_by_key(|(_, summary)| summary.measured.finished);
+    if let Some((row, summary)) = fewest
+        && summary.measured.finished < FEWEST_FOR_P99
+    {
+        warn(&format!("{} seed {}", row.cell.id(), row.seed), summary);
+    }
 }
 
 /// What stands in the Parquet files beside the rows: the same for equal sweeps.

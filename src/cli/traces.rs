@@ -10,6 +10,7 @@ use crate::workload::{GeneratorSpec, Lengths, coarse_tick};
 use super::args::{ConvertArgs, GenTraceArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print_with, remark};
+use super::progress::watch_interrupt;
 use super::run::parse_duration;
 use super::source::remark_on;
 
@@ -26,6 +27,7 @@ pub(super) fn generate(args: &GenTraceArgs) -> Result<(), CliError> {
     };
     generator.check()?;
     let duration = parse_duration(args.duration)?;
+    watch_interrupt(|| "interrupted: nothing was written".to_owned());
     let output = Output::open(&args.output)?;
     let rows = generator.rows(args.rate, args.seed, duration)?;
     output.write(&rows)?;
@@ -37,6 +39,7 @@ pub(super) fn generate(args: &GenTraceArgs) -> Result<(), CliError> {
 pub(super) fn convert(args: &ConvertArgs) -> Result<(), CliError> {
     let format = Format::parse(&args.format)
         .map_err(|fault| CliError { message: fault.message, hint: fault.hint })?;
+    watch_interrupt(|| "interrupted: nothing was written".to_owned());
     let output = Output::open(&args.output)?;
     let options = ReadOptions { format, block_size: args.block_size };
     let rows = read_file(&args.input, &options)?;

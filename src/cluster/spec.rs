@@ -225,6 +225,10 @@ fn read_linear(table: &mut Table<'_>) -> LinearModel {
 }
 
 fn read_disaggregated(table: &mut Table<'_>, num_backends: u32) -> Option<DisaggregatedSpec> {
+    if !table.has("enabled") {
+        let hint = Some("say `enabled = true`, or false to keep the table for later".to_owned());
+        table.fault("[cluster.disaggregated] does not say whether it is `enabled`", hint);
+    }
     let enabled = table.truth("enabled").unwrap_or(false);
     let prefill_backends = table.count("prefill_backends", 0..=100_000).unwrap_or(0);
     let decode_backends = table.count("decode_backends", 0..=100_000).unwrap_or(0);

@@ -237,7 +237,7 @@ fn curve(
                 (0, false) => "inf",
                 _ => "failed",
             };
-            let value = get(cell).map_or_else(|| unknown.to_owned(), |value| shown(value, 1.0, 0));
+            let value = get(cell).map_or_else(|| unknown.to_owned(), shown_ms);
             let unsteady = if cell.steady { "" } else { " ~" };
             let late = if late(cell) { " !" } else { "" };
             format!("{value}{unsteady}{late}")
@@ -245,6 +245,11 @@ fn curve(
         table.push(row);
     }
     write_table(text, &table);
+}
+
+/// Milliseconds: to a tenth below a hundred.
+fn shown_ms(estimate: Estimate) -> String {
+    shown(estimate, 1.0, if estimate.mean < 100.0 { 1 } else { 0 })
 }
 
 fn shown(estimate: Estimate, scale: f64, digits: usize) -> String {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::{OutcomeCounts, SloSummary, Summary};
+use crate::stats::Moments;
 use crate::study::Run;
 use crate::units::SimTime;
 
@@ -57,12 +58,12 @@ impl Results {
 
     /// Returns one line per rate.
     pub fn rates_text(&self) -> String {
-        let mut table = comparison_table("Rate (req/s)");
+        let mut table = comparison_table("req/s (realised)");
         let same_rate = |a: &Run, b: &Run| a.draw.rate_rps == b.draw.rate_rps;
         let mut losses = Vec::new();
         for runs in self.runs.chunk_by(same_rate) {
             let rate = runs[0].draw.rate_rps.unwrap_or_default();
-            push_row(&mut table, rate.to_string(), runs);
+            push_row(&mut table, format!("{rate} ({})", realised(runs)), runs);
             let all = sum(runs, |summary| &summary.all);
             if all.finished < all.requests {
                 losses.push(format!("  At {rate} req/s: {}\n", outcomes(&all)));
@@ -286,6 +287,13 @@ fn comparison_table(first: &'static str) -> TextTable {
     let mut headers = vec![["", first]];
     headers.extend(COLUMNS.map(|(header, _, _)| header));
     TextTable::new(0, &headers)
+}
+
+/// The rate that the requests really had over the window.
+fn realised(runs: &[Run]) -> String {
+    let rates: Option<Vec<f64>> = runs.iter().map(|run| run.info.realised_rps).collect();
+    let mean = rates.and_then(|rates| Moments::of(&rates).mean());
+    mean.map_or_else(|| "-".to_owned(), |mean| RATE.show(mean))
 }
 
 /// Adds the means, and below them the half-widths when there are several seeds.

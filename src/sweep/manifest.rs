@@ -117,11 +117,10 @@ impl Manifest {
 
 /// Reads everything but the configs, which are still paths.
 fn read(root: &mut Table<'_>, folder: &Path, text: &str) -> Option<(Manifest, Vec<PathBuf>)> {
-    match root.whole("schema", 1..=1) {
-        None if !root.has("schema") => {
-            root.fault("no `schema`", Some("this version reads `schema = 1`".into()));
-        }
-        _ => {}
+    let schema = root.whole("schema", 0..=u64::MAX);
+    if schema != Some(1) {
+        let found = schema.map_or("no `schema`".to_owned(), |other| format!("`schema` is {other}"));
+        root.fault_at("schema", found, Some("this version reads `schema = 1`".into()));
     }
     let name = read_name(root);
     let seed = root.whole("seed", 0..=1 << 53).unwrap_or(42);
@@ -213,7 +212,9 @@ fn axis<T>(
     let Some(values) = read(&item) else {
         return Vec::new();
     };
-    if values.is_empty() {
+    // Values that were refused have had their fault.
+    let none_given = !item.is_list() || item.list().is_some_and(|items| items.is_empty());
+    if values.is_empty() && none_given {
         item.fault(format!("`grid.{key}` is empty: the grid would have no run"), None);
     }
     if values.len() > LONGEST_AXIS {
@@ -350,7 +351,7 @@ fn read_workload(table: &mut Table<'_>, folder: &Path) -> Option<WorkloadSpec> {
         let hint = "`duration_s` includes the warm-up".to_owned();
         table.fault_at("warmup_s", "the warm-up is as long as the run", Some(hint));
     }
-    if duration.is_none() && matches!(source, Source::Generator(_)) {
+    if !table.has("duration_s") && matches!(source, Source::Generator(_)) {
         table.fault("a generator needs `duration_s`", None);
     }
     let bootstrap_block = bootstrap_block.unwrap_or(SimDuration::from_ps(300 * PS_PER_S));

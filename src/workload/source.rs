@@ -17,6 +17,9 @@ const BLOCK: SimDuration = SimDuration::from_ps(300 * PS_PER_S);
 /// Blocks in a trace below which seeds say little of its variance.
 const FEWEST_BLOCKS: f64 = 8.0;
 
+/// The most blocks that one workload may draw, over all copies: a second's work.
+const MOST_DRAWS: f64 = 1e7;
+
 /// The most copies of a trace that a rate may take.
 const MOST_COPIES: f64 = 1e6;
 
@@ -297,7 +300,28 @@ impl SourceTrace {
         let longest = self.sessions.iter().map(|session| session.duration).max();
         let tick = self.tick.unwrap_or(SimDuration::ZERO);
         let lead = longest.unwrap_or(SimDuration::ZERO) + tick;
-        if length > LONGEST || lead > LONGEST || horizon > LONGEST || lead + horizon > LONGEST {
+        let block = self.block_within(length);
+        let draws = copies * (lead.as_secs() + horizon.as_secs()) / block.as_secs();
+        if draws > MOST_DRAWS {
+            return Err(WorkloadError::new(
+                format!(
+                    "{copies:.0} copies in blocks of {} s, over the longest session and the run, \
+                     are {draws:.2e} draws, expected at most {MOST_DRAWS:e}",
+                    block.as_secs()
+                ),
+                "lower the rate or the duration, or make the blocks longer",
+            ));
+        }
+        if length > LONGEST {
+            return Err(WorkloadError::new(
+                format!(
+                    "the trace is {:.1} days long, with a mean gap at its end",
+                    length.as_secs() / 86_400.0
+                ),
+                format!("cut it to {} days", LONGEST.as_secs() / 86_400.0),
+            ));
+        }
+        if lead > LONGEST || horizon > LONGEST || lead + horizon > LONGEST {
             return Err(WorkloadError::new(
                 format!(
                     "the run and the longest session span {:.1} days together, expected at most {}",
@@ -307,7 +331,7 @@ impl SourceTrace {
                 "cut the trace, or shorten the run",
             ));
         }
-        Ok(Plan { copies, circle: length, block: self.block_within(length), lead, horizon })
+        Ok(Plan { copies, circle: length, block, lead, horizon })
     }
 
     fn replayed(&self, seed: u64, horizon: Option<SimDuration>) -> Trace {

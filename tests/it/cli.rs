@@ -279,7 +279,7 @@ fn lengths_and_rates_that_can_not_be_generated_are_refused() {
         (["--rate", "0"], "a rate of 0"),
         (["--rate", "-3"], "a rate of -3"),
         (["--rate", "inf"], "a rate of inf"),
-        (["--rate", "1e9"], "expected at most 1e8"),
+        (["--rate", "1e9"], "expected at most 2e7"),
         (["--duration", "inf"], "--duration is inf"),
         (["--prompt-mean", "-100"], "`prompt_mean` is -100"),
         (["--gen-std", "nan"], "`gen_std` is NaN"),
