@@ -136,6 +136,31 @@ fn a_hit_is_worth_what_is_resident_and_no_more() {
 }
 
 #[test]
+fn a_prefix_that_is_partly_evicted_is_partly_a_hit() {
+    // 19 usable blocks. The first prompt leaves 10 cached; the second takes the 9 that are free
+    // and the 4 deepest of those; 6 blocks of 16 tokens are left for the third.
+    let small = ClusterSpec { kv_cache_blocks: 20, ..cluster(1) };
+    let trace = prefixed(&[(0, 160, 1, 160), (1_000, 208, 1, 0), (2_000, 160, 1, 160)]);
+    let (tape, record) = run(&small, &algorithm("prefix_aware"), &trace);
+    assert_eq!(tape.outcomes[2].cached_tokens, 96);
+    // Four of the first by the second, and four of the second, cached too, by the third.
+    assert_eq!(record.backends[0].evictions, 8);
+}
+
+#[test]
+fn a_prompt_beyond_the_budget_of_a_step_comes_in_chunks() {
+    // Chunks of 512 tokens take 10.24 ms: nobody waits longer between two tokens than a chunk and
+    // the decodes beside it.
+    let spec = ClusterSpec { max_batch_tokens: 512, ..cluster(1) };
+    let trace = plain(&[(0, 16, 100), (200, 5_000, 2)]);
+    let (tape, _) = run(&spec, &algorithm("round_robin"), &trace);
+    assert!(ttft_ms(&tape, &trace, 1) >= 100.0, "5,000 tokens at 50,000 a second");
+    let own = tape.gaps.iter().filter(|(request, _)| *request == RequestId(0));
+    let longest = own.map(|(_, gap)| gap.as_ms()).fold(0.0, f64::max);
+    assert!(longest > 20.0 && longest < 23.0, "{longest} ms: 511 tokens and one decode");
+}
+
+#[test]
 fn a_cached_prompt_still_computes_its_last_block() {
     let trace = prefixed(&[(0, 64, 1, 64), (1_000, 64, 1, 64)]);
     let (tape, _) = run(&cluster(1), &algorithm("prefix_aware"), &trace);
