@@ -139,7 +139,12 @@ impl<'d> Table<'d> {
 
     /// Reports each key that was not asked for.
     pub fn close(self) {
-        let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+        let mut known: Vec<&str> = Vec::new();
+        for key in &self.known {
+            if !known.contains(&key.as_str()) {
+                known.push(key);
+            }
+        }
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let place = if self.path.is_empty() {
                 "at the top level".to_owned()

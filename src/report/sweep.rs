@@ -52,8 +52,8 @@ fn all_requests(answers: &[Answer]) -> String {
     let reasons: Vec<String> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     format!(
-        "Measured requests of all runs: {requests} = {finished} finished + {} rejected{why} \
-         + {timed_out} timed out + {unserved} unserved",
+        "Measured requests of all runs: {requests}\n  = {finished} finished + {} rejected{why} + \
+         {timed_out} timed out + {unserved} unserved",
         counts.rejected_total(),
     )
 }
@@ -162,7 +162,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
             lost || value_ms.is_some_and(|value| value.mean > limit)
         };
         let title = format!(
-            "{name} by rate (! above {limit}, ~ the backlog grows, inf: among rejected requests)"
+            "{name} by rate (! above {limit}, ~ the backlog grows, inf: among unfinished requests)"
         );
         curve(text, &title, answers, |cell| cell.terms[index].value_ms, late);
     }
