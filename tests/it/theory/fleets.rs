@@ -24,7 +24,10 @@ fn least_outstanding_is_join_the_shortest_queue() {
     let rows = [
         (2, 0.5, 10_000, 1.426_320_751_167_241_3),
         (2, 0.8, 40_000, 2.955_736_617_468_056_6),
+        (2, 0.9, 80_000, 5.474_912_246_275_84),
+        (3, 0.8, 40_000, 2.285_547_605),
         (4, 0.8, 40_000, 1.953_134_193),
+        (4, 0.9, 120_000, 3.240_709_331),
     ];
     for (backends, rho, count, sojourn) in rows {
         let runs = fleet(backends, rho, count, "least_outstanding");
@@ -37,13 +40,18 @@ fn least_outstanding_is_join_the_shortest_queue() {
 #[test]
 fn round_robin_is_erlang_arrivals() {
     // every n-th of Poisson arrivals is E_n/M/1 at each backend.
-    let rows = [(2, 2.843_979_766_989_915_6), (4, 2.267_383_610_319_299_2)];
-    for (backends, wait) in rows {
-        let runs = fleet(backends, 0.8, 40_000, "round_robin");
-        agrees(&format!("RR to {backends} 0.8: wait"), wait, &runs, |run| run.wait);
-        agrees(&format!("RR to {backends} 0.8: there"), wait + 1.0, &runs, |run| run.sojourn);
+    let rows = [
+        (2, 0.8, 40_000, 2.843_979_766_989_915_6),
+        (4, 0.8, 40_000, 2.267_383_610_319_299_2),
+        (8, 0.8, 40_000, 1.979_728_891_271_694_2),
+        (4, 0.9, 120_000, 5.383_049_518_473_699),
+    ];
+    for (backends, rho, count, wait) in rows {
+        let runs = fleet(backends, rho, count, "round_robin");
+        agrees(&format!("RR to {backends} {rho}: wait"), wait, &runs, |run| run.wait);
+        agrees(&format!("RR to {backends} {rho}: there"), wait + 1.0, &runs, |run| run.sojourn);
         let even = |run: &Run| run.utilisation.iter().sum::<f64>() / f64::from(backends);
-        agrees(&format!("RR to {backends} 0.8: utilisation"), 0.8, &runs, even);
+        agrees(&format!("RR to {backends} {rho}: utilisation"), rho, &runs, even);
     }
 }
 

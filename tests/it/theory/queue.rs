@@ -4,7 +4,7 @@ use routesim::cluster::{ClusterSpec, Gpu, StepSpec};
 use routesim::engine::{Outcome, RequestRecord, RunRecord, Sim, Sink};
 use routesim::rng::Stream;
 use routesim::router::AlgorithmSpec;
-use routesim::stats::Moments;
+use routesim::stats::{Moments, quantile_sorted};
 use routesim::trace::{NewRequest, Trace, TraceBuilder};
 use routesim::units::{RequestId, SimDuration, SimTime};
 use routesim::workload::Window;
@@ -39,6 +39,23 @@ pub(super) struct Run {
     pub(super) in_system: f64,
     /// Share of the time with a step running, by backend.
     pub(super) utilisation: Vec<f64>,
+    /// Arrival to first scheduling of every request that finished.
+    waits: Vec<f64>,
+    /// Arrival to last token of every request that finished, in order of length.
+    sojourns: Vec<f64>,
+}
+
+impl Run {
+    /// Share of the requests that waited for no longer than `seconds`.
+    pub(super) fn waited_within(&self, seconds: f64) -> f64 {
+        let within = self.waits.iter().filter(|wait| **wait <= seconds).count();
+        within as f64 / self.waits.len() as f64
+    }
+
+    /// A quantile of the time in the system.
+    pub(super) fn sojourn_quantile(&self, p: f64) -> f64 {
+        quantile_sorted(&self.sojourns, p).unwrap()
+    }
 }
 
 /// Remembers the outcomes.
@@ -152,6 +169,7 @@ pub(super) fn simulate(cluster: &ClusterSpec, algorithm: &str, trace: &Trace) ->
     let measured: Vec<_> = records.iter().filter(|record| record.request >= first).collect();
     let finished = measured.iter().filter(|record| record.outcome == Outcome::Finished);
     let mut means = [Moments::default(); 4];
+    let (mut waits, mut sojourns) = (Vec::new(), Vec::new());
     for record in finished {
         let since = |at: Option<SimTime>| at.unwrap().since(trace.arrival(record.request));
         let wait = since(record.scheduled);
@@ -160,7 +178,10 @@ pub(super) fn simulate(cluster: &ClusterSpec, algorithm: &str, trace: &Trace) ->
             mean.push(time.as_secs());
         }
         means[3].push(f64::from(u8::from(wait > SimDuration::ZERO)));
+        waits.push(times[0].as_secs());
+        sojourns.push(times[1].as_secs());
     }
+    sojourns.sort_unstable_by(f64::total_cmp);
     let [wait, sojourn, first, delayed] = means.map(|mean| mean.mean().unwrap());
     let load_ps: u128 = run.backends.iter().map(|stats| stats.load_ps).sum();
     Run {
@@ -171,6 +192,8 @@ pub(super) fn simulate(cluster: &ClusterSpec, algorithm: &str, trace: &Trace) ->
         blocked: 1.0 - means[0].n() as f64 / measured.len() as f64,
         in_system: load_ps as f64 / window.to.since(window.from).as_ps() as f64,
         utilisation,
+        waits,
+        sojourns,
     }
 }
 
@@ -216,11 +239,20 @@ fn check_busy(records: &[RequestRecord], run: &RunRecord, window: Window) {
 
 /// Compares the mean over the replications with the exact value.
 pub(super) fn agrees(row: &str, exact: f64, runs: &[Run], value: impl Fn(&Run) -> f64) {
+    within(row, exact, 0.03 * exact, runs, value);
+}
+
+/// As [`agrees`] for a probability, whose standard error may be 0.01.
+pub(super) fn agrees_in_share(row: &str, exact: f64, runs: &[Run], value: impl Fn(&Run) -> f64) {
+    within(row, exact, 0.01, runs, value);
+}
+
+fn within(row: &str, exact: f64, most_se: f64, runs: &[Run], value: impl Fn(&Run) -> f64) {
     let values: Vec<f64> = runs.iter().map(value).collect();
     let moments = Moments::of(&values);
     let (mean, se) = (moments.mean().unwrap(), moments.se().unwrap());
     let z = (mean - exact) / se;
     println!("{row:<44} exact {exact:9.5}  simulated {mean:9.5}  se {se:8.5}  z {z:6.2}");
-    assert!(se <= 0.03 * exact, "{row}: a standard error of {se} on {exact} has no power");
+    assert!(se <= most_se, "{row}: a standard error of {se} on {exact} has no power");
     assert!(z.abs() <= 4.0, "{row}: {mean} is {z:.1} standard errors from {exact}");
 }

@@ -2,52 +2,63 @@
 
 use routesim::cluster::{ClusterSpec, LinearModel, StepSpec};
 
-use super::exact::{Depth, GUIDE_SHARING, MMC, batch_sojourn, guide_step_s, sharing_sojourn};
+use super::exact::{Depth, GUIDE_SHARING, MMC, ManyServers, guide_step_s, sharing_sojourn};
 use super::queue::{
     Job, NO_PREFILL, Run, agrees, decodes_of, geometric, poisson, replicate, server, simulate,
 };
 
-/// Tokens of a mean request in the rows of many servers.
+/// Tokens of a mean request in the rows of many servers. Steps of 1 / 20 s move the time in the
+/// system by up to 27 ms from M/M/c's, which is more than some rows' standard error. Finer steps
+/// would cost in proportion; the exact value for these very steps leaves no bias to allow for.
 const TOKENS: f64 = 20.0;
 
 /// A batch of up to `servers` where each gets a token in each step of 1 / [`TOKENS`] seconds.
-fn many_servers(depth: Depth, servers: usize, rate: f64) -> Vec<Run> {
+fn many_servers(depth: Depth, row: &ManyServers) -> Vec<Run> {
     let step = LinearModel { step_ms: 1e3 / TOKENS, ..LinearModel::default() };
+    let one = server(1, 1.0);
     let cluster = ClusterSpec {
-        max_batch_size: u32::try_from(servers).unwrap(),
+        max_batch_size: u32::try_from(row.servers).unwrap(),
+        max_queue_depth: row.queue.map_or(one.max_queue_depth, |n| u32::try_from(n).unwrap()),
         async_scheduling: matches!(depth, Depth::Two),
         step: StepSpec::Linear(step),
-        ..server(1, 1.0)
+        ..one
     };
     replicate(|seed| {
         let job = |work: &mut _| Job { prompt_tokens: 1, output_tokens: geometric(TOKENS, work) };
-        simulate(&cluster, "round_robin", &poisson(rate, 40_000, seed, job))
+        simulate(&cluster, "round_robin", &poisson(row.rate, row.count, seed, job))
     })
 }
 
-fn check_many_servers(depth: Depth, name: &str) {
-    for (servers, rate, _) in MMC {
-        let sojourn = batch_sojourn(depth, servers, rate, TOKENS, 1.0 / TOKENS);
-        let runs = many_servers(depth, servers, rate);
-        agrees(&format!("M/M/{servers} {rate}{name}: there"), sojourn, &runs, |run| run.sojourn);
-        // With two steps in flight a request is scheduled up to a step before it runs.
-        if matches!(depth, Depth::One) {
-            agrees(&format!("M/M/{servers} {rate}: wait"), sojourn - 1.0, &runs, |run| run.wait);
-        }
-        agrees(&format!("M/M/{servers} {rate}{name}: number"), sojourn * rate, &runs, |run| {
-            run.in_system
-        });
+fn check_many_servers(depth: Depth, row: &ManyServers) {
+    let (sojourn, blocked) = row.batch(depth, TOKENS).sojourn_and_blocked();
+    let runs = many_servers(depth, row);
+    let places = row.queue.map(|queue| format!("/{}", row.servers + queue)).unwrap_or_default();
+    let mode = if matches!(depth, Depth::Two) { " async" } else { "" };
+    let name = format!("M/M/{}{places} {}{mode}", row.servers, row.rate);
+    agrees(&format!("{name}: there"), sojourn, &runs, |run| run.sojourn);
+    // With two steps in flight a request is scheduled up to a step before it runs.
+    if matches!(depth, Depth::One) {
+        agrees(&format!("{name}: wait"), sojourn - 1.0, &runs, |run| run.wait);
+    }
+    let number = sojourn * row.rate * (1.0 - blocked);
+    agrees(&format!("{name}: number"), number, &runs, |run| run.in_system);
+    if row.queue.is_some() {
+        agrees(&format!("{name}: blocked"), blocked, &runs, |run| run.blocked);
     }
 }
 
 #[test]
 fn a_batch_is_m_m_c() {
-    check_many_servers(Depth::One, "");
+    for row in &MMC {
+        check_many_servers(Depth::One, row);
+    }
 }
 
 #[test]
 fn async_scheduling_leaves_a_place_empty_for_a_step() {
-    check_many_servers(Depth::Two, " async");
+    for row in MMC.iter().filter(|row| row.is_moderate()) {
+        check_many_servers(Depth::Two, row);
+    }
 }
 
 #[test]
@@ -59,10 +70,10 @@ fn decoding_is_processor_sharing() {
         decode_tokens_per_sec_saturated: 3_200.0,
     };
     let cluster = ClusterSpec { max_batch_size: 4_000, step, ..server(1, 1.0) };
-    for (rate, fluid) in GUIDE_SHARING {
+    for (rate, count, fluid) in GUIDE_SHARING {
         let (sojourn, decoding) = sharing_sojourn(rate, 128.0, guide_step_s);
         let runs = replicate(|seed| {
-            let trace = poisson(rate, 8_000, seed, |work| decodes_of(128.0, work));
+            let trace = poisson(rate, count, seed, |work| decodes_of(128.0, work));
             simulate(&cluster, "round_robin", &trace)
         });
         agrees(&format!("guide PS {rate}: there"), sojourn, &runs, |run| run.sojourn);
