@@ -11,6 +11,9 @@ use crate::study::Progress;
 use super::error::Exit;
 use super::output::{discard_drafts, remark};
 
+/// Below that many runs the end comes before a line is read.
+const FEWEST_TO_TELL: usize = 10;
+
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
@@ -70,7 +73,7 @@ impl Bar {
         });
         let watched = Arc::clone(&state);
         watch_interrupt(move || watched.interrupted());
-        if state.bar.is_hidden() && total > 1 {
+        if state.bar.is_hidden() && total >= FEWEST_TO_TELL {
             remark(&format!("{name}: {total} runs"));
         }
         Self(state)

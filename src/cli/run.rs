@@ -125,10 +125,10 @@ fn show(
     output: Option<OutputFile>,
     text: fn(&Results) -> String,
 ) -> Result<(), CliError> {
-    for run in &results.runs {
+    warn(results.runs.iter().map(|run| {
         let rate = run.draw.rate_rps.map_or_else(String::new, |rate| format!(" at {rate} req/s"));
-        warn(&format!("{}{rate}, seed {}", run.algorithm.label(), run.draw.seed), &run.summary);
-    }
+        (format!("{}{rate}, seed {}", run.algorithm.label(), run.draw.seed), &run.summary)
+    }));
     // The file first: whoever reads standard output may stop early.
     if let (Some(file), Some(path)) = (output, &args.output) {
         let json = results.json();

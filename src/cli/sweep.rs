@@ -173,7 +173,7 @@ fn warn_of_few(rows: &[RunRow]) {
     if let Some((row, summary)) = fewest
         && summary.measured.finished < FEWEST_FOR_P99
     {
-        warn(&format!("{} seed {}", row.cell.id(), row.seed), summary);
+        warn([(format!("{}, seed {}", row.cell.id(), row.seed), summary)]);
     }
 }
 

@@ -7,31 +7,50 @@ use super::output::remark;
 /// Below that many values a 99th percentile is hardly more than the largest.
 pub(super) const FEWEST_FOR_P99: u64 = 100;
 
-/// Warns of a run that says little or misleads; `run` names it.
-pub(super) fn warn(run: &str, summary: &Summary) {
+/// Warns of runs that say little or mislead, each with its name; what to do about it comes once.
+pub(super) fn warn<'s>(runs: impl IntoIterator<Item = (String, &'s Summary)>) {
+    let mut hints: Vec<&str> = Vec::new();
+    for (run, summary) in runs {
+        for (warning, hint) in warnings(summary) {
+            remark(&format!("warning: {run}: {warning}"));
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+    }
+    for hint in hints {
+        remark(&format!("hint: {hint}"));
+    }
+}
+
+/// What is to be said of a run, and what to do about it.
+fn warnings(summary: &Summary) -> Vec<(String, &'static str)> {
     let measured = &summary.measured;
-    let finished = measured.finished;
-    if finished == 0 {
+    let mut warnings = Vec::new();
+    if measured.finished == 0 {
         let reasons = measured.rejected.iter().filter(|(_, count)| **count > 0);
         let reasons: Vec<String> =
             reasons.map(|(reason, count)| format!("{count} {reason}")).collect();
-        remark(&format!("warning: {run}: no measured request finished ({})", reasons.join(", ")));
-        if measured.rejected.get("never_fits").is_some_and(|count| *count > 0) {
-            remark("hint: never_fits needs more blocks than `kv_cache_blocks` gives a backend");
-        }
-    } else if finished < FEWEST_FOR_P99 {
-        remark(&format!(
-            "warning: {run}: {finished} measured requests finished; a P99 of fewer than \
-             {FEWEST_FOR_P99} is little more than the largest"
-        ));
+        let never_fits = measured.rejected.get("never_fits").is_some_and(|count| *count > 0);
+        let hint = if never_fits {
+            "never_fits needs more KV blocks than a backend has: raise `kv_cache_blocks`"
+        } else {
+            "every queue was full: add backends, or raise `max_queue_depth`"
+        };
+        let warning = format!("no measured request finished ({})", reasons.join(", "));
+        warnings.push((warning, hint));
+    } else if measured.finished < FEWEST_FOR_P99 {
+        let warning = format!("{} measured requests finished", measured.finished);
+        warnings.push((warning, "a P99 of fewer than 100 values is little more than the largest"));
     } else if let Some(growth) = summary.backlog_growth_ratio.filter(|r| *r > STEADY_GROWTH) {
-        remark(&format!(
-            "warning: {run}: the backlog grew by {:.1} % of the arrivals: the fleet does not keep \
-             up, or the run began too empty; a longer run would show other latencies",
-            100.0 * growth
-        ));
+        let warning = format!("the backlog grew by {:.1} % of the arrivals", 100.0 * growth);
+        let hint = "a growing backlog: the fleet does not keep up, or the run began too empty; \
+                    longer runs would show other latencies";
+        warnings.push((warning, hint));
     }
     if summary.window_s <= 0.0 {
-        remark(&format!("warning: {run}: all requests arrive at one instant; rates are unknown"));
+        let warning = "all measured requests arrive at one instant".to_owned();
+        warnings.push((warning, "a window of no length has no rates"));
     }
+    warnings
 }
