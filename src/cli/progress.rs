@@ -1,7 +1,7 @@
 //! Progress of many runs: a bar on a terminal, plain lines elsewhere.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,18 +17,33 @@ const FEWEST_TO_TELL: usize = 10;
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
-/// On Ctrl-C, takes the drafts away, says `word` and ends the process.
-#[expect(clippy::exit, reason = "a person asked for it, and nothing is half written")]
+/// What is said on Ctrl-C.
+static LAST_WORD: Mutex<Option<Box<dyn Fn() -> String + Send>>> = Mutex::new(None);
+
+/// On Ctrl-C, takes the drafts away, says `word` and ends the process; a later call changes the
+/// word.
 pub(super) fn watch_interrupt(word: impl Fn() -> String + Send + 'static) {
-    let watched = ctrlc::set_handler(move || {
-        let word = word();
-        discard_drafts();
-        remark(&word);
-        std::process::exit(i32::from(Exit::Interrupted.code()));
-    });
-    if let Err(error) = watched {
+    let first = {
+        let mut last = LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner);
+        last.replace(Box::new(word)).is_none()
+    };
+    if first && let Err(error) = ctrlc::set_handler(interrupted) {
         remark(&format!("note: Ctrl-C will end the program without a word ({error})"));
     }
+}
+
+/// The word before anything is written.
+pub(super) fn nothing_written() -> String {
+    "interrupted: nothing was written".to_owned()
+}
+
+#[expect(clippy::exit, reason = "a person asked for it, and nothing is half written")]
+fn interrupted() {
+    let word = LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner);
+    let word = word.as_ref().map_or_else(|| "interrupted".to_owned(), |word| word());
+    discard_drafts();
+    remark(&word);
+    std::process::exit(i32::from(Exit::Interrupted.code()));
 }
 
 /// Counts runs and shows how far they are, on standard error.
@@ -44,8 +59,6 @@ struct State {
     requests: AtomicU64,
     started: Instant,
     last_line: Mutex<Instant>,
-    /// Set once results may have been written.
-    finished: AtomicBool,
 }
 
 impl Bar {
@@ -69,7 +82,6 @@ impl Bar {
             requests: AtomicU64::new(0),
             started,
             last_line: Mutex::new(started),
-            finished: AtomicBool::new(false),
         });
         let watched = Arc::clone(&state);
         watch_interrupt(move || watched.interrupted());
@@ -81,7 +93,8 @@ impl Bar {
 
     pub(super) fn finish(&self) {
         self.0.bar.finish_and_clear();
-        self.0.finished.store(true, Ordering::Relaxed);
+        // From here on results may have been written.
+        watch_interrupt(|| "interrupted".to_owned());
     }
 }
 
@@ -120,9 +133,6 @@ impl State {
     /// Clears the bar and says how far the runs were.
     fn interrupted(&self) -> String {
         self.bar.finish_and_clear();
-        if self.finished.load(Ordering::Relaxed) {
-            return "interrupted".to_owned();
-        }
         let ended = self.ended.load(Ordering::Relaxed);
         format!("interrupted: {ended} of {} runs done, nothing was written", self.total)
     }

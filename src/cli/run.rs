@@ -13,7 +13,7 @@ use super::algorithms;
 use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, ShowArgs, SweepArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print, remark};
-use super::progress::Bar;
+use super::progress::{Bar, nothing_written, watch_interrupt};
 use super::source::load_trace;
 use super::warnings::warn;
 
@@ -35,6 +35,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<(), CliError> {
     let rates = parse_rates(&args.rates)?;
     let duration = parse_duration(args.duration)?;
     let config = Config::load(&args.config)?;
+    watch_interrupt(nothing_written);
     let output = open_output(args.show.output.as_deref())?;
     let seeds = seeds_from(args.seed.unwrap_or(config.seed), args.seeds);
     let draws: Vec<Draw> = (rates.iter())
@@ -59,6 +60,7 @@ fn replay(
     text: fn(&Results) -> String,
 ) -> Result<(), CliError> {
     let config = Config::load(&input.config)?;
+    watch_interrupt(nothing_written);
     let output = open_output(args.output.as_deref())?;
     let source = load_trace(input, &config)?;
     let seeds = seeds_from(config.seed, input.seeds);

@@ -15,7 +15,7 @@ use crate::tables::{Metadata, RunRow, SCHEMA_VERSION, cells_frame, runs_frame, w
 
 use super::error::{CliError, Exit};
 use super::output::{print, remark};
-use super::progress::Bar;
+use super::progress::{Bar, nothing_written, watch_interrupt};
 use super::results::{ResultFiles, Results};
 use super::warnings::{FEWEST_FOR_P99, warn};
 
@@ -125,6 +125,7 @@ fn shape(grid: &Grid) -> String {
 fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let grid = load(&args.manifest)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("results").join(&grid.manifest.name));
+    watch_interrupt(nothing_written);
     let files = ResultFiles::create(&out)?;
     let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
     let clock = Clock::start();

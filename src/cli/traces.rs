@@ -10,7 +10,7 @@ use crate::workload::{GeneratorSpec, Lengths, coarse_tick};
 use super::args::{ConvertArgs, GenTraceArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print_with, remark};
-use super::progress::watch_interrupt;
+use super::progress::{nothing_written, watch_interrupt};
 use super::run::parse_duration;
 use super::source::remark_on;
 
@@ -27,7 +27,7 @@ pub(super) fn generate(args: &GenTraceArgs) -> Result<(), CliError> {
     };
     generator.check()?;
     let duration = parse_duration(args.duration)?;
-    watch_interrupt(|| "interrupted: nothing was written".to_owned());
+    watch_interrupt(nothing_written);
     let output = Output::open(&args.output)?;
     let rows = generator.rows(args.rate, args.seed, duration)?;
     output.write(&rows)?;
@@ -39,7 +39,7 @@ pub(super) fn generate(args: &GenTraceArgs) -> Result<(), CliError> {
 pub(super) fn convert(args: &ConvertArgs) -> Result<(), CliError> {
     let format = Format::parse(&args.format)
         .map_err(|fault| CliError { message: fault.message, hint: fault.hint })?;
-    watch_interrupt(|| "interrupted: nothing was written".to_owned());
+    watch_interrupt(nothing_written);
     let output = Output::open(&args.output)?;
     let options = ReadOptions { format, block_size: args.block_size };
     let rows = read_file(&args.input, &options)?;
@@ -74,6 +74,7 @@ impl Output {
     }
 
     fn write(self, rows: &Rows) -> Result<(), CliError> {
+        watch_interrupt(|| "interrupted".to_owned());
         match self {
             Self::Stdout => print_with(|mut out| write_compact(rows, &mut out)),
             Self::File(file) => file.finish(|mut out| write_compact(rows, &mut out)),

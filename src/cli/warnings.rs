@@ -1,6 +1,6 @@
 //! What should be known before a run's numbers are trusted.
 
-use crate::metrics::{STEADY_GROWTH, Summary};
+use crate::metrics::Summary;
 
 use super::output::remark;
 
@@ -42,7 +42,8 @@ fn warnings(summary: &Summary) -> Vec<(String, &'static str)> {
     } else if measured.finished < FEWEST_FOR_P99 {
         let warning = format!("{} measured requests finished", measured.finished);
         warnings.push((warning, "a P99 of fewer than 100 values is little more than the largest"));
-    } else if let Some(growth) = summary.backlog_growth_ratio.filter(|r| *r > STEADY_GROWTH) {
+    } else if !summary.backlog.is_steady(summary.backlog_growth_ratio) {
+        let growth = summary.backlog_growth_ratio.unwrap_or_default();
         let warning = format!("the backlog grew by {:.1} % of the arrivals", 100.0 * growth);
         let hint = "a growing backlog: the fleet does not keep up, or the run began too empty; \
                     longer runs would show other latencies";

@@ -76,6 +76,8 @@ impl Sink for Collector<'_> {
             self.measured.counts.count(record.outcome);
             self.measured.preemptions += u64::from(record.preemptions);
         }
+        let before = record.last_token.is_none_or(|at| at < self.window.from);
+        self.measured.ended_early += u64::from(!is_measured && before);
         if record.outcome != Outcome::Finished {
             return;
         }

@@ -22,8 +22,8 @@ mod summary;
 pub use catalogue::{Better, METRICS, Metric};
 pub use collector::Collector;
 pub use slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
-pub use summary::{Latency, OutcomeCounts, SloSummary, Summary, TermSummary};
+pub use summary::{Backlog, Latency, OutcomeCounts, SloSummary, Summary, TermSummary};
 
-/// A backlog that grows by more than this share of the arrivals is not chance: the fleet does not
-/// keep up, or the run began too empty.
+/// A backlog that grows by more than this share of the arrivals, and by more than chance, says that
+/// the fleet does not keep up or that the run began too empty.
 pub const STEADY_GROWTH: f64 = 0.02;

@@ -105,10 +105,12 @@ impl SloSpec {
             };
             let Some((measure, statistic)) = SloTerm::parse(&key) else {
                 let known = ["ttft_p95_ms", "tpot_p95_ms", "e2e_p99_ms", "queue_wait_mean_ms"];
-                let hint = if item.is_table() {
+                let latency = key.rsplit_once("_p").map_or("", |(latency, _)| latency);
+                let latency = SloMeasure::ALL.iter().any(|(name, _)| *name == latency);
+                let hint = if latency && item.is_table() {
                     format!("a dot parts a key in two: write \"{key}.…\" in quotes")
-                } else if key.contains("_p") && key.ends_with("_ms") && !key.starts_with("tbt_") {
-                    format!("{}; percentiles go from 0 to 100", did_you_mean(&key, &known))
+                } else if latency && key.ends_with("_ms") {
+                    "percentiles go from 0 to 100".to_owned()
                 } else if key.starts_with("tbt_") {
                     "TBT is pooled over requests; `tpot` is the same per request".to_owned()
                 } else {

@@ -12,6 +12,7 @@ use crate::stats::{
 };
 use crate::units::{PS_PER_MS, SimDuration};
 
+use super::STEADY_GROWTH;
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
 
 /// The numbers of one run. Names carry their units; `None` is "not known".
@@ -25,9 +26,11 @@ pub struct Summary {
     pub window_s: f64,
     /// From the end of the arrivals to the last event, in seconds.
     pub drain_s: f64,
-    /// How much the number of requests in the system grew over the window, over the requests that
-    /// arrived in it: about 0 when the fleet keeps up and the warm-up was long enough, the excess
-    /// load when it does not.
+    /// Requests that had arrived and not ended when the window began, and when it ended.
+    pub backlog: Backlog,
+    /// How much their number grew, over the requests that arrived in the window: about 0 when the
+    /// fleet keeps up and the warm-up was long enough, the excess load when it does not; none when
+    /// the window has no length.
     pub backlog_growth_ratio: Option<f64>,
     /// Time to first token.
     pub ttft: Latency,
@@ -74,6 +77,15 @@ pub struct Summary {
     pub events: u64,
     /// Figures of the algorithm's own state at the end.
     pub diagnostics: BTreeMap<&'static str, f64>,
+}
+
+/// Requests in the system at the two ends of the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// When the window began.
+    pub start: u64,
+    /// When it ended.
+    pub end: u64,
 }
 
 /// Requests by what became of them.
@@ -156,6 +168,8 @@ pub(super) struct Measured {
     pub(super) hits: u64,
     pub(super) preemptions: u64,
     pub(super) attained: u64,
+    /// Warm-up requests that ended before the window.
+    pub(super) ended_early: u64,
     pub(super) completed: u64,
     pub(super) completed_prompt_tokens: u64,
     pub(super) completed_output_tokens: u64,
@@ -165,6 +179,32 @@ impl Default for OutcomeCounts {
     fn default() -> Self {
         let rejected = RejectReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
         Self { requests: 0, finished: 0, rejected, timed_out: 0, unserved: 0 }
+    }
+}
+
+impl Backlog {
+    /// What had come before the window less what had ended; then what came in the window less
+    /// what was completed in it or turned away.
+    fn of(measured: &Measured) -> Self {
+        let warm_up = measured.all.requests - measured.counts.requests;
+        let start = warm_up - measured.ended_early;
+        let left = measured.completed + measured.counts.rejected_total();
+        Self { start, end: (start + measured.counts.requests).saturating_sub(left) }
+    }
+
+    /// Adds the backlog of another run.
+    pub fn add(&mut self, other: Self) {
+        self.start += other.start;
+        self.end += other.end;
+    }
+
+    /// Returns whether a backlog that grew by `growth_ratio` of the arrivals is steady: it grew by
+    /// at most [`STEADY_GROWTH`], or by no more than chance gives, two standard deviations of the
+    /// difference of two Poisson counts.
+    pub fn is_steady(self, growth_ratio: Option<f64>) -> bool {
+        let grown = self.end as f64 - self.start as f64;
+        let chance = 2.0 * ((self.start + self.end) as f64).sqrt();
+        growth_ratio.is_none_or(|ratio| ratio <= STEADY_GROWTH) || grown <= chance
     }
 }
 
@@ -231,6 +271,9 @@ pub(super) fn summarise(
     usd_per_hour: f64,
 ) -> Summary {
     let window_s = window.as_secs();
+    let backlog = Backlog::of(&measured);
+    let came = measured.counts.requests as f64;
+    let growth = ratio(backlog.end as f64 - backlog.start as f64, came);
     let per_s = |count: u64| ratio(count as f64, window_s);
     let (ttft, tpot) = (Latency::of(&mut measured.ttft), Latency::of(&mut measured.tpot));
     let (e2e, queue_wait) = (Latency::of(&mut measured.e2e), Latency::of(&mut measured.queue_wait));
@@ -242,7 +285,8 @@ pub(super) fn summarise(
     Summary {
         window_s,
         drain_s: drain.as_secs(),
-        backlog_growth_ratio: backlog_growth(&measured),
+        backlog,
+        backlog_growth_ratio: growth.filter(|_| window_s > 0.0),
         tbt: Latency::of_histogram(&measured.tbt),
         ttft,
         tpot,
@@ -266,14 +310,6 @@ pub(super) fn summarise(
         all: measured.all,
         measured: measured.counts,
     }
-}
-
-/// What came into the system in the window less what left it: measured requests, less all that
-/// were completed in the window and those turned away.
-fn backlog_growth(measured: &Measured) -> Option<f64> {
-    let came = measured.counts.requests as f64;
-    let left = measured.completed + measured.counts.rejected_total();
-    ratio(came - left as f64, came)
 }
 
 /// Returns the quotient, or nothing when there is nothing to divide by.
@@ -362,8 +398,10 @@ fn quantile_with_losses(sorted: &[u64], lost: usize, percent: f64) -> Option<f64
     }
     let last_rank = (sorted.len() + lost - 1) as f64;
     let finite = sorted.len().checked_sub(1)? as f64;
-    // In this order a whole rank comes out whole: 99.9 · 1000 / 100, not 0.999… · 1000.
+    // A rank that is whole but for rounding is whole: else it would reach for the value above.
     let at = percent * last_rank / 100.0;
+    let near = at.round();
+    let at = if (at - near).abs() < 1e-9 * last_rank { near } else { at };
     // Interpolation looks at the value above, unless the rank is whole.
     if at.ceil() > finite {
         return None;
@@ -385,5 +423,16 @@ mod tests {
         assert_eq!(quantile_with_losses(&[], 3, 50.0), None);
         let thousand: Vec<u64> = (0..1_000).collect();
         assert_eq!(quantile_with_losses(&thousand, 1, 99.9), Some(999.0), "the last that is there");
+        let many: Vec<u64> = (0..40_960).collect();
+        assert_eq!(quantile_with_losses(&many, 41, 99.9), Some(40_959.0));
+    }
+
+    #[test]
+    fn a_small_backlog_may_grow_by_chance() {
+        let backlog = |start, end| Backlog { start, end };
+        assert!(backlog(0, 2).is_steady(Some(0.033)), "two of sixty in flight at the end");
+        assert!(!backlog(0, 340).is_steady(Some(0.11)), "an empty start, or overload");
+        assert!(backlog(100, 600).is_steady(Some(0.01)), "little beside the arrivals");
+        assert!(backlog(5, 500).is_steady(None), "no window");
     }
 }

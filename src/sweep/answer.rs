@@ -1,6 +1,6 @@
 //! What a person wants to know of a sweep.
 
-use crate::metrics::{OutcomeCounts, STEADY_GROWTH, SloSpec, Summary};
+use crate::metrics::{Backlog, OutcomeCounts, SloSpec, Summary};
 use crate::stats::Estimate;
 use crate::tables::{CellKey, RunRow};
 
@@ -17,8 +17,8 @@ pub struct CellAnswer {
     pub realised_rps: Option<Estimate>,
     /// Measured requests of all seeds by what became of them.
     pub counts: OutcomeCounts,
-    /// Whether the backlog stays: it grows by at most [`STEADY_GROWTH`] of the arrivals. Above
-    /// capacity a short run meets an objective that a long one would not.
+    /// Whether the backlog stays, over all seeds: see [`Backlog::is_steady`]. Above capacity a short
+    /// run meets an objective that a long one would not.
     pub steady: bool,
     /// Each objective over the seeds.
     pub terms: Vec<TermAnswer>,
@@ -107,8 +107,10 @@ impl Answer {
     fn tie(&self, other: &Self) -> std::cmp::Ordering {
         let value = |answer: &Self| {
             let cell = &answer.cells[answer.holds_to.unwrap_or(0)];
-            let first = cell.terms.first().and_then(|term| term.value_ms);
-            let estimate = first.or(cell.ttft_mean_ms);
+            let estimate = match cell.terms.first() {
+                Some(term) if term.lost => None,
+                first => first.and_then(|term| term.value_ms).or(cell.ttft_mean_ms),
+            };
             estimate.map_or(f64::INFINITY, |estimate| estimate.mean)
         };
         value(self).total_cmp(&value(other))
@@ -124,7 +126,11 @@ impl CellAnswer {
         let terms: Vec<TermAnswer> =
             (0..slo.terms.len()).map(|index| TermAnswer::of(&summaries, index)).collect();
         let growth = over(&|summary| summary.backlog_growth_ratio);
-        let steady = growth.is_none_or(|growth| growth.mean <= STEADY_GROWTH);
+        let mut backlog = Backlog::default();
+        for summary in &summaries {
+            backlog.add(summary.backlog);
+        }
+        let steady = backlog.is_steady(growth.map(|growth| growth.mean));
         let within = |upper: fn(&Estimate) -> f64| {
             let mut terms = slo.terms.iter().zip(&terms);
             let holds = terms.all(|(limit, term)| {

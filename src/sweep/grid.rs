@@ -216,7 +216,7 @@ impl Grid {
     }
 
     /// Makes the requests of the lowest and the highest rate under the first seed, for every
-    /// warm-up: what fails there would fail in every run.
+    /// warm-up: what fails there would fail in every run of that rate and seed.
     ///
     /// # Errors
     ///
@@ -230,7 +230,14 @@ impl Grid {
         ];
         for rate in ends.into_iter().flatten() {
             for warmup in self.warmups() {
-                self.workload(*rate, self.manifest.seeds[0], warmup)?;
+                let seed = self.manifest.seeds[0];
+                self.workload(*rate, seed, warmup).map_err(|error| WorkloadError {
+                    message: match rate {
+                        Some(rate) => format!("at {rate} req/s, seed {seed}: {error}"),
+                        None => error.message,
+                    },
+                    hint: error.hint,
+                })?;
             }
         }
         Ok(())

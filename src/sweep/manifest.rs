@@ -117,10 +117,12 @@ impl Manifest {
 
 /// Reads everything but the configs, which are still paths.
 fn read(root: &mut Table<'_>, folder: &Path, text: &str) -> Option<(Manifest, Vec<PathBuf>)> {
-    let schema = root.whole("schema", 0..=u64::MAX);
-    if schema != Some(1) {
-        let found = schema.map_or("no `schema`".to_owned(), |other| format!("`schema` is {other}"));
-        root.fault_at("schema", found, Some("this version reads `schema = 1`".into()));
+    let hint = "this version reads `schema = 1`".to_owned();
+    match root.whole("schema", 0..=u64::MAX) {
+        Some(1) => {}
+        Some(other) => root.fault_at("schema", format!("`schema` is {other}"), Some(hint)),
+        None if root.has("schema") => {}
+        None => root.fault("no `schema`", Some(hint)),
     }
     let name = read_name(root);
     let seed = root.whole("seed", 0..=1 << 53).unwrap_or(42);
@@ -328,13 +330,14 @@ fn read_workload(table: &mut Table<'_>, folder: &Path) -> Option<WorkloadSpec> {
     let warmup = read_warmup(table);
     let generator = table.section("generator", GeneratorSpec::read);
     let trace = table.text("trace").map(|path| folder.join(path));
-    // The keys of a trace are known only where there is one.
-    let bootstrap_block = trace.as_ref().and_then(|_| seconds(table, "bootstrap_block_s"));
+    // Beside a generator the keys of a trace are unknown.
+    let of_trace = table.has("trace") || generator.is_none();
+    let how = if of_trace { TraceSpec::read_how(table) } else { TraceSpec::default() };
+    let bootstrap_block = of_trace.then(|| seconds(table, "bootstrap_block_s")).flatten();
     let source = match (trace, generator) {
-        (Some(path), None) => {
-            Source::Trace(TraceSpec { path: Some(path), ..TraceSpec::read_how(table) })
-        }
+        (Some(path), None) => Source::Trace(TraceSpec { path: Some(path), ..how }),
         (None, Some(generator)) => Source::Generator(generator),
+        (None, None) if table.has("trace") => return None,
         (None, None) => {
             let hint = "give `trace = \"…\"` or a [workload.generator] table".to_owned();
             table.fault("[workload] has no requests", Some(hint));

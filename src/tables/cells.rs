@@ -5,6 +5,7 @@ use polars::prelude::{Column, DataFrame, IntoLazy as _, NamedFrom, PlSmallStr, S
 use crate::metrics::METRICS;
 use crate::stats::{CONFIDENCE, Sample, t_interval};
 
+use super::runs::lost_column;
 use super::write::TableError;
 
 const AXES: [&str; 6] =
@@ -38,18 +39,19 @@ pub fn cells_frame(runs: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, 
 
     let mut aggregates = vec![col("status").eq(lit("failed")).sum().alias("n_failed")];
     aggregates.extend(metrics.iter().map(|(name, _)| col(name.as_str())));
+    aggregates.extend(slo_terms.iter().map(|term| col(lost_column(term)).sum()));
     let grouped = runs.clone().lazy().group_by_stable(AXES.map(col)).agg(aggregates).collect()?;
 
     let failed = grouped.column("n_failed")?.u32()?.clone();
     let mut rows = Vec::with_capacity(grouped.height() * metrics.len());
     for cell in 0..grouped.height() {
         for (metric, unit) in &metrics {
-            let Values { known, unknown } = values_of(&grouped, metric, cell)?;
+            let known = values_of(&grouped, metric, cell)?;
             let failed = i64::from(failed.get(cell).unwrap_or(0));
             // A statistic among rejected requests has no number. Leaving out such a seed, the
             // worst there is, would flatter the cell.
-            let whole = !slo_terms.contains(metric) || unknown == failed;
-            let sample = Sample::of(&known).filter(|_| whole);
+            let lost = slo_terms.contains(metric) && lost_runs(&grouped, metric, cell)? > 0;
+            let sample = Sample::of(&known).filter(|_| !lost);
             let varies = sample.is_some_and(|sample| sample.n_distinct > 1);
             let interval = t_interval(&known, CONFIDENCE).filter(|_| varies);
             rows.push(CellMetric {
@@ -66,20 +68,18 @@ pub fn cells_frame(runs: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, 
     frame(&grouped, &rows)
 }
 
-/// The values of one metric of a cell, and the number of runs without one.
-struct Values {
-    known: Vec<f64>,
-    unknown: i64,
-}
-
-fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Values, TableError> {
+fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Vec<f64>, TableError> {
     let lists = grouped.column(metric)?.list()?;
     let Some(values) = lists.get_as_series(cell) else {
-        return Ok(Values { known: Vec::new(), unknown: 0 });
+        return Ok(Vec::new());
     };
-    let known: Vec<f64> = values.f64()?.iter().flatten().collect();
-    let unknown = i64::try_from(values.len() - known.len()).unwrap_or(i64::MAX);
-    Ok(Values { known, unknown })
+    Ok(values.f64()?.iter().flatten().collect())
+}
+
+/// Returns in how many runs of a cell an objective is infinite.
+fn lost_runs(grouped: &DataFrame, term: &str, cell: usize) -> Result<i64, TableError> {
+    let lost = grouped.column(&lost_column(term))?.i64()?;
+    Ok(lost.get(cell).unwrap_or(0))
 }
 
 fn frame(grouped: &DataFrame, rows: &[CellMetric]) -> Result<DataFrame, TableError> {

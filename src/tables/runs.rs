@@ -65,9 +65,21 @@ pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, Ta
             slo.terms.iter().find(|own| format!("slo_{}", own.name) == *term)?.value_ms
         };
         columns.push(real(term, rows, value));
+        let lost = |row: &RunRow| {
+            let slo = summary(row)?.slo.as_ref()?;
+            let own = slo.terms.iter().find(|own| format!("slo_{}", own.name) == *term)?;
+            Some(u64::from(own.value_ms.is_none() && !own.met))
+        };
+        columns.push(whole(&lost_column(term), rows, lost));
     }
     columns.push(whole("events_count", rows, |row| Some(summary(row)?.events)));
     Ok(DataFrame::new(rows.len(), columns)?)
+}
+
+/// The column that says whether an objective is infinite in a run, as it lies among requests that
+/// did not finish.
+pub(super) fn lost_column(term: &str) -> String {
+    format!("{}_lost_count", term.trim_end_matches("_ms"))
 }
 
 /// Which cell, by every axis.

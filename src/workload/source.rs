@@ -301,7 +301,8 @@ impl SourceTrace {
         let tick = self.tick.unwrap_or(SimDuration::ZERO);
         let lead = longest.unwrap_or(SimDuration::ZERO) + tick;
         let block = self.block_within(length);
-        let draws = copies * (lead.as_secs() + horizon.as_secs()) / block.as_secs();
+        // A copy draws all its blocks, also one that is thinned.
+        let draws = copies.ceil() * (lead.as_secs() + horizon.as_secs()) / block.as_secs();
         if draws > MOST_DRAWS {
             return Err(WorkloadError::new(
                 format!(
@@ -309,7 +310,7 @@ impl SourceTrace {
                      are {draws:.2e} draws, expected at most {MOST_DRAWS:e}",
                     block.as_secs()
                 ),
-                "lower the rate or the duration, or make the blocks longer",
+                "lower the rate or the duration, make the blocks longer, or use a longer trace",
             ));
         }
         if length > LONGEST {
