@@ -1,16 +1,12 @@
 //! The backend with the least of something.
 
-use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext, first_min};
+use super::view::{Algorithm, BackendView, Decision, RequestView, RouteContext, first_min};
 
 /// The fewest outstanding requests by the router's own count; ties go to the lowest id.
 #[derive(Debug)]
 pub(super) struct LeastOutstanding;
 
 impl Algorithm for LeastOutstanding {
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
     fn route(
         &mut self,
         _request: &RequestView,
@@ -27,10 +23,6 @@ impl Algorithm for LeastOutstanding {
 pub(super) struct LeastKv;
 
 impl Algorithm for LeastKv {
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
     fn route(
         &mut self,
         _request: &RequestView,

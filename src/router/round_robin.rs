@@ -2,9 +2,7 @@
 
 use crate::units::BackendId;
 
-use super::view::{
-    Algorithm, BackendView, Decision, Needs, RejectReason, RequestView, RouteContext,
-};
+use super::view::{Algorithm, BackendView, Decision, RejectReason, RequestView, RouteContext};
 
 /// Sends each request to the next backend by id that accepts it; after the last, the first.
 #[derive(Debug, Default)]
@@ -13,10 +11,6 @@ pub(super) struct RoundRobin {
 }
 
 impl Algorithm for RoundRobin {
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
     fn route(
         &mut self,
         _request: &RequestView,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::units::{BackendId, SimTime};
 
 use super::least::least_outstanding;
-use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext};
+use super::view::{Algorithm, BackendView, Decision, RequestView, RouteContext};
 
 /// Sends a session to the backend that had its last request, if that accepts more; else, and for
 /// requests without a session, to the least outstanding, where the session then stays.
@@ -19,10 +19,6 @@ pub(super) struct SessionAffinity {
 }
 
 impl Algorithm for SessionAffinity {
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
     fn route(
         &mut self,
         request: &RequestView,

@@ -5,8 +5,11 @@ use crate::units::{BackendId, SimTime};
 
 /// A way of choosing the backend for a request.
 pub trait Algorithm: Send {
-    /// Says what the router must keep for it; what nobody needs costs nothing.
-    fn needs(&self) -> Needs;
+    /// Says what the router must keep for it besides counters and reports; what nobody needs costs
+    /// nothing.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
 
     /// Chooses a backend. `backends` are in the order of their ids and never empty.
     fn route(
