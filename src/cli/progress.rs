@@ -104,7 +104,8 @@ impl Progress for Bar {
         let ended = state.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let failed =
             state.failed.fetch_add(usize::from(failed), Ordering::Relaxed) + usize::from(failed);
-        let requests = state.requests.fetch_add(requests as u64, Ordering::Relaxed);
+        let requests = requests as u64;
+        let requests = state.requests.fetch_add(requests, Ordering::Relaxed) + requests;
         let rate = requests as f64 / state.started.elapsed().as_secs_f64().max(1e-9);
         let failures = if failed > 0 { format!("  {failed} failed") } else { String::new() };
         let message = format!("{rate:.0} simulated requests/s{failures}");
