@@ -20,8 +20,22 @@ const HORIZON: SimTime = SimTime::from_ps(150 * 86_400 * PS_PER_S);
 
 /// Receives facts as they happen.
 pub trait Sink {
+    /// That many tokens of measured requests each came `gap` after the one before it.
+    fn token_gaps(&mut self, gap: SimDuration, tokens: u64);
+
+    /// As `steps` calls of [`token_gaps`](Self::token_gaps) with that many tokens each, the gap
+    /// growing by `growth` from one to the next.
+    fn token_gap_run(&mut self, first: SimDuration, growth: SimDuration, steps: u64, tokens: u64) {
+        let mut gap = first;
+        for _ in 0..steps {
+            self.token_gaps(gap, tokens);
+            gap += growth;
+        }
+    }
+
     /// A request got a token `gap` after the one before it.
-    fn token_gap(&mut self, request: RequestId, gap: SimDuration);
+    #[cfg(test)]
+    fn token(&mut self, _request: RequestId, _gap: SimDuration) {}
 
     /// What became of a request: exactly one call for each.
     fn outcome(&mut self, record: &RequestRecord);
@@ -44,6 +58,12 @@ pub enum Outcome {
 pub struct RequestRecord {
     /// Which request.
     pub request: RequestId,
+    /// When it reached the router.
+    pub arrival: SimTime,
+    /// Prompt length in tokens.
+    pub prompt_tokens: u32,
+    /// Output length in tokens.
+    pub output_tokens: u32,
     /// How it ended.
     pub outcome: Outcome,
     /// Where it was sent first.
@@ -145,7 +165,7 @@ impl<'t> Sim<'t> {
             backends: (0..num_backends).map(backend).collect(),
             pools: (0..).zip(pool_ranges).map(pool).collect(),
             events: EventQueue::default(),
-            records: trace.ids().map(untouched).collect(),
+            records: trace.ids().map(|id| untouched(trace, id)).collect(),
             dispatched: vec![0; num_backends],
             notices: Vec::new(),
             num_events: 0,
@@ -333,7 +353,14 @@ impl<'t> Sim<'t> {
         let record = &mut self.records[id.index()];
         match record.last_token {
             None => record.first_token = Some(self.now),
-            Some(before) => sink.token_gap(id, self.now.since(before)),
+            Some(before) => {
+                let gap = self.now.since(before);
+                #[cfg(test)]
+                sink.token(id, gap);
+                if id >= self.window.first {
+                    sink.token_gaps(gap, 1);
+                }
+            }
         }
         record.last_token = Some(self.now);
         let prefilled = self.pools.len() == 2 && self.pools[0].has(backend);
@@ -368,9 +395,12 @@ impl<'t> Sim<'t> {
     }
 }
 
-fn untouched(request: RequestId) -> RequestRecord {
+fn untouched(trace: &Trace, request: RequestId) -> RequestRecord {
     RequestRecord {
         request,
+        arrival: trace.arrival(request),
+        prompt_tokens: trace.prompt_tokens(request),
+        output_tokens: trace.output_tokens(request),
         outcome: Outcome::Unserved,
         backend: None,
         scheduled: None,

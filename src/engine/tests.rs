@@ -21,7 +21,9 @@ struct Tape {
 }
 
 impl Sink for Tape {
-    fn token_gap(&mut self, request: RequestId, gap: SimDuration) {
+    fn token_gaps(&mut self, _gap: SimDuration, _tokens: u64) {}
+
+    fn token(&mut self, request: RequestId, gap: SimDuration) {
         self.gaps.push((request, gap));
     }
 

@@ -3,7 +3,7 @@
 use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
 use crate::stats::LogHistogram;
 use crate::trace::Trace;
-use crate::units::{RequestId, SimDuration};
+use crate::units::SimDuration;
 use crate::workload::Window;
 
 use super::slo::{SloMeasure, SloSpec, SloTerm};
@@ -62,10 +62,8 @@ impl<'t> Collector<'t> {
 }
 
 impl Sink for Collector<'_> {
-    fn token_gap(&mut self, request: RequestId, gap: SimDuration) {
-        if request >= self.window.first {
-            self.measured.tbt.record(gap.as_ps(), 1);
-        }
+    fn token_gaps(&mut self, gap: SimDuration, tokens: u64) {
+        self.measured.tbt.record(gap.as_ps(), tokens);
     }
 
     fn outcome(&mut self, record: &RequestRecord) {

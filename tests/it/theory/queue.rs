@@ -63,7 +63,7 @@ impl Run {
 struct Records(Vec<RequestRecord>);
 
 impl Sink for Records {
-    fn token_gap(&mut self, _request: RequestId, _gap: SimDuration) {}
+    fn token_gaps(&mut self, _gap: SimDuration, _tokens: u64) {}
 
     fn outcome(&mut self, record: &RequestRecord) {
         self.0.push(*record);
