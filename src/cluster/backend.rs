@@ -380,7 +380,10 @@ impl<'t> Backend<'t> {
             members.push((slot, sequence.computed >= sequence.target));
         }
         let start = self.last_end.max(now);
-        let end = start + self.step_model.step_time(&shape, self.stats.steps == 0);
+        let mut end = start + self.step_model.step_time(&shape);
+        if self.stats.steps == 0 {
+            end += self.step_model.first_launch();
+        }
         self.stats.steps += 1;
         self.stats.busy += end.saturating_since(start.max(self.window.from));
         self.last_end = end;

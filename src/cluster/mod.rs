@@ -16,4 +16,6 @@ pub use catalogue::{GPUS, Gpu};
 pub use kv_cache::KvCache;
 pub use sequence::Work;
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
-pub use step::{BatchShape, ComputeModel, LinearModel, StepModel};
+pub use step::{
+    BatchShape, ComputeModel, DecodeLine, LONGEST_STEP_PS, LinearModel, SHORTEST_STEP_PS, StepModel,
+};

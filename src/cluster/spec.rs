@@ -12,6 +12,8 @@ const RATES: Bounds = Bounds::Between(1.0, 1e9);
 const LONGEST_TRANSFER: SimDuration = SimDuration::from_ps(864_000 * PS_PER_S);
 /// The most KV blocks of a whole fleet. A block takes some 32 bytes of a run's memory.
 const MOST_BLOCKS: u64 = 1 << 28;
+/// The most experts of a layer.
+const MOST_EXPERTS: u32 = 4_096;
 /// Step coefficients, in milliseconds.
 const COEFFICIENTS: Bounds = Bounds::Between(0.0, 1e6);
 
@@ -210,18 +212,33 @@ fn read_linear(table: &mut Table<'_>) -> LinearModel {
         prefill_step_ms: coefficient("prefill_step_ms"),
         token_ms: coefficient("token_ms"),
         knee_token_ms: coefficient("knee_token_ms"),
-        knee_tokens: 0,
-        first_step_ms: coefficient("first_step_ms"),
+        expert_ms: coefficient("expert_ms"),
+        first_launch_ms: coefficient("first_launch_ms"),
+        knee_tokens: table.count("knee_tokens", 0..=1 << 20).unwrap_or(0),
+        experts: table.count("experts", 0..=MOST_EXPERTS).unwrap_or(0),
+        experts_per_token: table.count("experts_per_token", 0..=MOST_EXPERTS).unwrap_or(0),
     };
-    let knee_tokens = table.count("knee_tokens", 0..=1 << 20).unwrap_or(0);
+    check_linear(table, &model);
+    model
+}
+
+/// Refuses coefficients that make no sense together.
+fn check_linear(table: &Table<'_>, model: &LinearModel) {
     let per_token = model.prefill_token_ms.min(model.decode_ms);
-    if model.step_ms + model.token_ms + per_token <= 0.0 {
+    if model.step_ms + model.token_ms + model.expert_ms + per_token <= 0.0 {
         table.fault(
             "[cluster.step_model] makes a step of no time",
             Some("give `step_ms`, or both `prefill_token_ms` and `decode_ms`".into()),
         );
     }
-    LinearModel { knee_tokens, ..model }
+    let LinearModel { experts, experts_per_token, .. } = *model;
+    if model.expert_ms > 0.0 && !(1..=experts).contains(&experts_per_token) {
+        table.fault_at(
+            "expert_ms",
+            format!("{experts_per_token} `experts_per_token` of {experts} `experts`"),
+            Some("give both for `expert_ms`, as in the model's own configuration".into()),
+        );
+    }
 }
 
 fn read_disaggregated(table: &mut Table<'_>, num_backends: u32) -> Option<DisaggregatedSpec> {
@@ -303,8 +320,14 @@ mod tests {
         let pools = "num_backends = 8\n[disaggregated]\nenabled = true\n\
                      prefill_backends = 2\ndecode_backends = 4";
         assert!(read(pools).unwrap_err().contains("are not the 8"));
-        assert!(
-            read("num_backends = 1\n[step_model]\ndecode_ms = 1").unwrap_err().contains("no time")
-        );
+        for (model, part) in [
+            ("decode_ms = 1", "no time"),
+            ("expert_ms = 1", "0 `experts_per_token` of 0 `experts`"),
+            ("expert_ms = 1\nexperts = 8\nexperts_per_token = 9", "9 `experts_per_token` of 8"),
+            ("step_ms = 1\nfirst_step_ms = 1", "did you mean `first_launch_ms`?"),
+        ] {
+            let faults = read(&format!("num_backends = 1\n[step_model]\n{model}")).unwrap_err();
+            assert!(faults.contains(part), "{faults}");
+        }
     }
 }

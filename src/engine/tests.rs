@@ -298,7 +298,7 @@ fn fleet() -> impl Strategy<Value = ClusterSpec> {
         decode_ms: 0.02,
         context_token_ms: 1e-4,
         attention_pair_ms: 1e-5,
-        first_step_ms: 30.0,
+        first_launch_ms: 30.0,
         ..LinearModel::default()
     };
     let round = LinearModel { step_ms: 10.0, ..LinearModel::default() };
