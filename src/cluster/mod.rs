@@ -7,12 +7,16 @@
 mod backend;
 mod catalogue;
 mod kv_cache;
+mod read;
 mod sequence;
 mod spec;
 mod step;
 
 pub use backend::{Backend, BackendStats, Notice, Refusal};
-pub use catalogue::{GPUS, Gpu};
+pub use catalogue::{
+    AllReduce, Deployment, Dtype, Experts, Figure, GPUS, Gpu, Link, MODELS, Model,
+    PARALLEL_DEGREES, TooLarge,
+};
 pub use kv_cache::KvCache;
 pub use sequence::Work;
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};

@@ -35,6 +35,9 @@ impl Sink for Tape {
 fn cluster(num_backends: u32) -> ClusterSpec {
     ClusterSpec {
         gpu: Gpu::by_name("H100Sxm").unwrap(),
+        tensor_parallel: 1,
+        model: None,
+        long_prefill_tokens: None,
         num_backends,
         max_batch_tokens: 16_384,
         max_batch_size: 256,

@@ -30,6 +30,9 @@ fn chain(ids: &'static [u32], prompt: u32) -> Chain<'static> {
 fn spec(blocks: u32, async_scheduling: bool) -> ClusterSpec {
     ClusterSpec {
         gpu: Gpu::by_name("H100Sxm").unwrap(),
+        tensor_parallel: 1,
+        model: None,
+        long_prefill_tokens: None,
         num_backends: 1,
         max_batch_tokens: 8_192,
         max_batch_size: 256,
