@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cluster::PARALLEL_DEGREES;
+
 /// Simulate a fleet of LLM serving engines behind a router
 ///
 /// A config describes the fleet, a trace the requests, an algorithm the routing. Results go to
@@ -19,6 +21,11 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// List the routing algorithms with their parameters
     ListAlgorithms,
+    /// List GPUs, models, and the preset of each model on each GPU
+    ///
+    /// A preset is what a config with `gpu_type` and `model` gets: KV blocks, step time, price.
+    /// Example: `routesim catalogue --gpu H100Sxm --model Qwen3-32B --tensor-parallel 2`
+    Catalogue(CatalogueArgs),
     /// Run one algorithm and show its latencies, throughput and cost
     ///
     /// Example: `routesim run -c configs/default.toml -a prefix_aware`
@@ -49,6 +56,22 @@ pub(super) enum OutputFormat {
     Json,
     /// One row per run
     Csv,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CatalogueArgs {
+    /// Show this GPU only, and where its figures come from
+    #[arg(long, value_name = "NAME")]
+    pub(super) gpu: Option<String>,
+    /// Show this model only, and where its shape comes from
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// Put models on this many GPUs: 1, 2, 4 or 8 [default: the fewest that do]
+    #[arg(long, value_name = "N", value_parser = degree)]
+    pub(super) tensor_parallel: Option<u32>,
+    /// Show the catalogue in this form
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) format: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +202,12 @@ pub(super) struct ConvertArgs {
     /// Set how many tokens one id of `hash_ids` stands for [default: as the file or format says]
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
+}
+
+/// Reads how many GPUs share a model.
+fn degree(text: &str) -> Result<u32, String> {
+    let degree = text.parse().ok().filter(|degree| PARALLEL_DEGREES.contains(degree));
+    degree.ok_or_else(|| "expected 1, 2, 4 or 8".to_owned())
 }
 
 fn seeds() -> clap::builder::RangedI64ValueParser<u32> {

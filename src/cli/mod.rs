@@ -5,6 +5,7 @@
 
 mod algorithms;
 mod args;
+mod catalogue;
 mod error;
 mod output;
 mod progress;
@@ -31,6 +32,7 @@ pub fn routesim(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     let done = match &cli.command {
         Command::ListAlgorithms => algorithms::list(),
+        Command::Catalogue(args) => catalogue::show(args),
         Command::Run(args) => run::run(args),
         Command::Compare(args) => run::compare_algorithms(args),
         Command::GenTrace(args) => traces::generate(args),

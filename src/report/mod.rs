@@ -4,6 +4,7 @@
 //! results give equal bytes. What is not known is
 //! "-" in a table, `null` in JSON and empty in CSV.
 
+mod catalogue;
 mod csv;
 mod estimate;
 mod json;
@@ -12,6 +13,7 @@ mod sweep;
 mod table;
 mod text;
 
+pub use catalogue::Catalogue;
 pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;

@@ -79,10 +79,10 @@ impl Dtype {
         [Self::Bf16, Self::Fp8].into_iter().find(|dtype| dtype.name() == name)
     }
 
-    const fn bytes(self) -> f64 {
+    const fn bytes(self) -> u32 {
         match self {
-            Self::Bf16 => 2.0,
-            Self::Fp8 => 1.0,
+            Self::Bf16 => 2,
+            Self::Fp8 => 1,
         }
     }
 }
@@ -102,11 +102,7 @@ impl Deployment {
 
     /// Returns the bytes of KV of one token, over all GPUs and without what they hold twice.
     pub fn kv_bytes_per_token(&self) -> u64 {
-        let bytes: u64 = match self.kv_dtype {
-            Dtype::Bf16 => 2,
-            Dtype::Fp8 => 1,
-        };
-        u64::from(self.model.layers) * u64::from(self.model.kv_width) * bytes
+        self.model.kv_bytes_per_token(self.kv_dtype.bytes())
     }
 
     /// Returns how many KV blocks of so many tokens the engine has.
@@ -175,10 +171,14 @@ impl Deployment {
         f64::from(self.tensor_parallel)
     }
 
+    fn weight_bytes(&self) -> f64 {
+        f64::from(self.weights_dtype.bytes())
+    }
+
     /// Bytes that a GPU has for KV.
     fn room_bytes(&self) -> f64 {
         let memory = self.gpu.memory_gib.value * f64::from(1_u32 << 30);
-        let weights = self.model.params() as f64 * self.weights_dtype.bytes() / self.degree();
+        let weights = self.model.params() as f64 * self.weight_bytes() / self.degree();
         self.gpu_memory_utilization * memory - weights - OVERHEAD_BYTES
     }
 
@@ -195,11 +195,11 @@ impl Deployment {
     /// Bytes of the weights that every step reads: all but experts and the input's embedding.
     fn dense_bytes(&self) -> f64 {
         let params = self.model.dense_params() + self.model.embedding_params();
-        params as f64 * self.weights_dtype.bytes()
+        params as f64 * self.weight_bytes()
     }
 
     fn expert_bytes(&self) -> f64 {
-        self.model.expert_params() as f64 * self.weights_dtype.bytes()
+        self.model.expert_params() as f64 * self.weight_bytes()
     }
 
     /// Bytes that one token moves between the matrix products, on one GPU: two norms with their

@@ -124,6 +124,11 @@ impl Model {
         self.layer_params_of_a_token() + self.embedding_params()
     }
 
+    /// Returns the bytes of KV of one token, of so many bytes a number.
+    pub fn kv_bytes_per_token(&self, bytes: u32) -> u64 {
+        u64::from(self.layers) * u64::from(self.kv_width) * u64::from(bytes)
+    }
+
     /// Returns the parameters of the layers that every token passes.
     pub(super) fn dense_params(&self) -> u64 {
         let shared = self.experts.map_or(0, |experts| {
