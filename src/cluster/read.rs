@@ -346,6 +346,7 @@ mod tests {
         assert_eq!(spec.model, Some(model));
         assert_eq!(spec.step, StepSpec::Linear(deployment.preset()));
         assert_eq!(Ok(spec.kv_cache_blocks), deployment.kv_blocks(16));
+        assert_eq!(spec.backend_name(), "2 x H100Sxm, Qwen3-32B");
         assert!((spec.usd_per_hour() - 4.0 * 2.95).abs() < 1e-12);
         let half = format!("{text}\ngpu_memory_utilization = 0.7\nkv_dtype = \"fp8\"");
         let half = read(&half).unwrap();

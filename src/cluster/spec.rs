@@ -92,6 +92,18 @@ impl ClusterSpec {
         }
     }
 
+    /// Returns what a backend is made of, in words, as `2 x H100Sxm, Qwen3-32B`.
+    pub fn backend_name(&self) -> String {
+        let gpus = match self.tensor_parallel {
+            1 => self.gpu.name.to_owned(),
+            degree => format!("{degree} x {}", self.gpu.name),
+        };
+        match self.model {
+            Some(model) => format!("{gpus}, {}", model.name),
+            None => gpus,
+        }
+    }
+
     /// Returns what an hour of the whole fleet costs, in US dollars.
     pub fn usd_per_hour(&self) -> f64 {
         let gpus = f64::from(self.num_backends) * f64::from(self.tensor_parallel);

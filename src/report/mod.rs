@@ -77,9 +77,13 @@ impl Results {
 }
 
 fn fleet(cluster: &ClusterSpec) -> String {
-    let ClusterSpec { num_backends, gpu, .. } = cluster;
+    let num_backends = cluster.num_backends;
+    let backend = match cluster.backend_name() {
+        name if name.contains(' ') => format!("({name})"),
+        name => name,
+    };
     let pools = cluster.disaggregated.map_or_else(String::new, |pools| {
         format!(" ({} prefill, {} decode)", pools.prefill_backends, pools.decode_backends)
     });
-    format!("{num_backends} x {}{pools}", gpu.name)
+    format!("{num_backends} x {backend}{pools}")
 }

@@ -227,6 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn heads_can_be_split_over_any_number_of_gpus() {
+        for model in MODELS {
+            let heads = [model.heads, model.kv_heads];
+            for degree in [1, 2, 4, 8_u32] {
+                let splits = heads[0].is_multiple_of(degree);
+                // Where there are fewer KV heads than GPUs, each is held by several.
+                let [small, large] = [heads[1].min(degree), heads[1].max(degree)];
+                assert!(splits && large.is_multiple_of(small), "{} on {degree}", model.name);
+            }
+        }
+    }
+
+    #[test]
     fn models_are_found_as_people_write_them() {
         for (written, name) in [
             ("meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"),
