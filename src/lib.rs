@@ -50,7 +50,7 @@ pub mod rng;
 pub mod router;
 pub mod scenario;
 pub mod stats;
-#[cfg(feature = "sweep")]
+#[cfg(feature = "study")]
 pub mod study;
 #[cfg(feature = "sweep")]
 pub mod sweep;

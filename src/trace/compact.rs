@@ -32,14 +32,14 @@ pub(super) fn read(
     label: &str,
     block_size: Option<u32>,
 ) -> Result<Rows, TraceError> {
-    let mut compact = Compact { block_size, ..Compact::default() };
+    let mut compact = Compact::new(block_size);
     let read = each_line(reader, label, |fields| compact.add(fields))?;
     Ok(compact.finish(read))
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
-struct Compact {
+pub(super) struct Compact {
     rows: Vec<Row>,
     /// Asked for, or of the first row that has one.
     block_size: Option<u32>,
@@ -50,7 +50,16 @@ struct Compact {
 }
 
 impl Compact {
-    fn add(&mut self, mut fields: Fields) -> Result<(), RowFault> {
+    pub(super) fn new(block_size: Option<u32>) -> Self {
+        Self { block_size, ..Self::default() }
+    }
+
+    /// Returns the row that was added last.
+    pub(super) fn last(&self) -> Option<&Row> {
+        self.rows.last()
+    }
+
+    pub(super) fn add(&mut self, mut fields: Fields) -> Result<(), RowFault> {
         check_keys(&fields)?;
         let mut row = Row {
             arrival_ns: fields.time_ns("ts")?,
@@ -143,7 +152,7 @@ impl Compact {
         Ok(())
     }
 
-    fn finish(self, read: usize) -> Rows {
+    pub(super) fn finish(self, read: usize) -> Rows {
         let mut report = ReadReport { read, emitted: self.rows.len(), ..ReadReport::default() };
         report.note_rows(out_of_order(&self.rows), "out of order, sorted by time");
         report.note_rows(

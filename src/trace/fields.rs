@@ -77,6 +77,11 @@ impl Fields {
         self.0.iter().any(|(name, _)| name == key)
     }
 
+    /// Returns whether there is such a field and it is not null.
+    pub(super) fn has_value(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, value)| name == key && !value.is_null())
+    }
+
     /// Takes a field out; null counts as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         let at = self.0.iter().position(|(name, _)| name == key)?;

@@ -159,7 +159,7 @@ pub(super) fn read_sniffed(
     read(io::Cursor::new(start).chain(reader), label, &options)
 }
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
@@ -169,7 +169,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
     }
 }
 
-fn label_of(path: &Path) -> String {
+pub(super) fn label_of(path: &Path) -> String {
     if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
@@ -188,7 +188,7 @@ fn explain_loss(fault: RowFault, report: &ReadReport) -> RowFault {
 }
 
 /// Returns what is wrong with a file that begins as no text does.
-fn refuse_binary(start: &[u8]) -> Option<RowFault> {
+pub(super) fn refuse_binary(start: &[u8]) -> Option<RowFault> {
     let compressed = |program: &str| {
         RowFault::new(format!("compressed by {program}, expected text"))
             .hint(format!("unpack it first: `{program} -dc FILE`, read as `-`"))

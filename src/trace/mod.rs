@@ -9,6 +9,7 @@ mod columns;
 mod compact;
 mod fields;
 mod format;
+mod measured;
 mod mooncake;
 mod otel;
 mod row;
@@ -21,6 +22,7 @@ pub use columns::{NewRequest, Trace, TraceBuilder};
 pub use format::{
     Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed,
 };
+pub use measured::{MeasuredTrace, Timing, read_measured};
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
 pub use sessions::infer_sessions;
 pub use write::write_compact;
