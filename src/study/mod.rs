@@ -4,6 +4,13 @@
 //! workload of a draw, so their differences are paired. Results stand in the order asked for,
 //! whatever the number of threads.
 
+pub mod calibrate;
+mod fidelity;
+mod replay;
+
+pub use fidelity::{Fidelity, LatencyFidelity, Pair, fidelity};
+pub use replay::{Replay, ReplayError};
+
 use std::sync::Arc;
 
 use rayon::prelude::*;
