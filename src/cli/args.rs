@@ -38,6 +38,16 @@ pub(super) enum Command {
     Sweep(SweepArgs),
     /// Convert a trace to the compact format
     Convert(ConvertArgs),
+    /// Compare a measured run of a real engine with its simulation
+    ///
+    /// The trace has the times of the first and the last token of each request; docs/calibration.md
+    /// says how to measure them. Example: `routesim fidelity -c engine.toml -t measured.jsonl`
+    Fidelity(FidelityArgs),
+    /// Find the step times of an engine from a measured run
+    ///
+    /// Writes the config with [cluster.step_model] replaced. What the config has there is where the
+    /// search starts. Example: `routesim calibrate -c engine.toml -t measured.jsonl -o fitted.toml`
+    Calibrate(CalibrateArgs),
 }
 
 /// How results are shown.
@@ -179,6 +189,59 @@ pub(super) struct ConvertArgs {
     /// Set how many tokens one id of `hash_ids` stands for [default: as the file or format says]
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScoredArgs {
+    /// Score from this request on, counted from 0 by arrival [default: the first]
+    ///
+    /// Every request is simulated, whichever are scored.
+    #[arg(long, value_name = "N")]
+    pub(super) from: Option<usize>,
+    /// Score the requests before this one [default: all]
+    #[arg(long, value_name = "M")]
+    pub(super) to: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FidelityArgs {
+    /// Describe the engine by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Compare with this measured run, "-" for standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) trace: PathBuf,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    /// Route by this algorithm, when the config has several backends
+    #[arg(short, long, value_name = "NAME", default_value = "round_robin")]
+    pub(super) algorithm: String,
+    #[command(flatten)]
+    pub(super) scored: ScoredArgs,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    /// Describe the engine by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Fit to this measured run of requests, "-" for standard input
+    #[arg(short, long, value_name = "PATH", required_unless_present = "steps")]
+    pub(super) trace: Option<PathBuf>,
+    /// Fit to the times of single steps in this CSV file instead
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["trace", "from", "to", "block_size"])]
+    pub(super) steps: Option<PathBuf>,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    #[command(flatten)]
+    pub(super) scored: ScoredArgs,
+    /// Write the calibrated config to this file, "-" for standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: PathBuf,
 }
 
 fn seeds() -> clap::builder::RangedI64ValueParser<u32> {

@@ -6,6 +6,7 @@
 mod algorithms;
 mod args;
 mod error;
+mod fidelity;
 mod output;
 mod progress;
 mod results;
@@ -36,6 +37,8 @@ pub fn routesim(arguments: impl Iterator<Item = OsString>) -> Exit {
         Command::GenTrace(args) => traces::generate(args),
         Command::Sweep(args) => run::sweep(args),
         Command::Convert(args) => traces::convert(args),
+        Command::Fidelity(args) => fidelity::compare(args),
+        Command::Calibrate(args) => fidelity::find(args),
     };
     match done {
         Ok(()) => Exit::Success,

@@ -4,14 +4,18 @@
 //! results give equal bytes. What is not known is
 //! "-" in a table, `null` in JSON and empty in CSV.
 
+mod calibration;
 mod csv;
 mod estimate;
+mod fidelity;
 mod json;
 mod number;
 mod sweep;
 mod table;
 mod text;
 
+pub use calibration::{CalibrationResults, Source};
+pub use fidelity::FidelityResults;
 pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;

@@ -78,7 +78,8 @@ pub fn fidelity(replay: &Replay<'_>) -> Result<Fidelity, ReplayError> {
 pub(super) fn check_scored(replay: &Replay<'_>) -> Result<(), ReplayError> {
     let trace = &replay.measured.trace;
     let several = |index: &usize| trace.output_tokens(RequestId::at(*index)) > 1;
-    let found = replay.scored.clone().take(trace.len()).filter(several).count();
+    let found =
+        replay.scored.clone().take_while(|index| *index < trace.len()).filter(several).count();
     if found < FEWEST_SCORED || replay.scored.end > trace.len() {
         let scored = replay.scored.clone();
         return Err(ReplayError::TooFew { scored, found, expected: FEWEST_SCORED });
@@ -100,10 +101,7 @@ pub(super) fn score(replay: &Replay<'_>, simulated: &[Timing]) -> Fidelity {
         ttft,
         tpot,
         e2e,
-        throughput_tokens_per_s: pair(
-            throughput(replay, measured),
-            throughput(replay, simulated),
-        ),
+        throughput_tokens_per_s: pair(throughput(replay, measured), throughput(replay, simulated)),
     }
 }
 
@@ -162,4 +160,100 @@ fn pair(measured: f64, simulated: f64) -> Pair {
 
 pub(super) fn mean(values: &[f64]) -> f64 {
     Moments::of(values).mean().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::AlgorithmSpec;
+    use crate::scenario::Config;
+    use crate::trace::{MeasuredTrace, NewRequest, ReadReport, TraceBuilder};
+
+    const MS: u64 = 1_000_000_000;
+
+    /// Twenty requests, 10 ms apart, of five output tokens; request i has its first token i + 1 ms
+    /// and its last 2 (i + 1) ms after its arrival. All is longer by a factor of `scale`.
+    fn timings(scale: u64) -> Vec<Timing> {
+        let timing = |index: u64| Timing {
+            first_token: SimTime::from_ps((10 * index + scale * (index + 1)) * MS),
+            last_token: SimTime::from_ps((10 * index + 2 * scale * (index + 1)) * MS),
+        };
+        (0..20).map(timing).collect()
+    }
+
+    fn measured() -> MeasuredTrace {
+        let mut builder = TraceBuilder::default();
+        for index in 0..20 {
+            builder.push(NewRequest {
+                arrival: SimTime::from_ps(10 * index * MS),
+                prompt_tokens: 7,
+                output_tokens: 5,
+                chain: &[],
+                shared_tokens: 0,
+                session: None,
+                model: None,
+            });
+        }
+        let report = ReadReport::default();
+        MeasuredTrace { trace: builder.finish(), timings: timings(1), report }
+    }
+
+    fn scored(scored: std::ops::Range<usize>, scale: u64) -> Result<Fidelity, ReplayError> {
+        let measured = measured();
+        let cluster = Config::parse("c.toml", "[cluster]\nnum_backends = 1").unwrap().cluster;
+        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        let replay = Replay {
+            cluster: &cluster,
+            algorithm: &algorithm,
+            measured: &measured,
+            scored: &scored,
+            seed: 1,
+        };
+        check_scored(&replay)?;
+        Ok(score(&replay, &timings(scale)))
+    }
+
+    fn near(value: f64, expected: f64) {
+        assert!((value - expected).abs() < 1e-9, "{value}, expected {expected}");
+    }
+
+    #[test]
+    fn a_run_is_like_itself() {
+        let fidelity = scored(0..20, 1).unwrap();
+        near(fidelity.score_ratio, 0.0);
+        near(fidelity.e2e.mape_ratio, 0.0);
+        // TTFT are 1, 2, … 20 ms: the mean is 10.5, the type 7 quantiles 1 + 19 p.
+        near(fidelity.ttft.mean_ms.measured, 10.5);
+        near(fidelity.ttft.p90_ms.measured, 18.1);
+        // TPOT of the last: 20 ms over four gaps.
+        near(fidelity.tpot.p99_ms.measured, (1.0 + 19.0 * 0.99) / 4.0);
+        // A hundred tokens until the last comes, 190 + 40 ms after the first arrival.
+        near(fidelity.throughput_tokens_per_s.measured, 100.0 / 0.230);
+    }
+
+    #[test]
+    fn twice_as_slow_is_a_score_of_one() {
+        let fidelity = scored(0..20, 2).unwrap();
+        near(fidelity.score_ratio, 1.0);
+        near(fidelity.ttft.mape_ratio, 1.0);
+        near(fidelity.tpot.mean_ms.error_ratio, 1.0);
+        near(fidelity.throughput_tokens_per_s.error_ratio, 230.0 / 270.0 - 1.0);
+    }
+
+    #[test]
+    fn only_the_requests_asked_for_are_scored() {
+        let fidelity = scored(10..20, 1).unwrap();
+        assert_eq!(fidelity.requests, 10);
+        // TTFT 11 to 20 ms; fifty tokens from the arrival at 100 ms to 230 ms.
+        near(fidelity.ttft.mean_ms.measured, 15.5);
+        near(fidelity.throughput_tokens_per_s.measured, 50.0 / 0.130);
+    }
+
+    #[test]
+    fn too_few_requests_are_no_score() {
+        for range in [15..20, 0..21, 30..40] {
+            let error = scored(range, 1).unwrap_err();
+            assert!(error.to_string().contains("expected 10 or more"), "{error}");
+        }
+    }
 }

@@ -60,13 +60,15 @@ impl ReplayError {
             Self::Sim(SimError::BlocksDontFit { .. }) => {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
-            Self::Rejected { reason: RejectReason::QueueFull | RejectReason::NoBackend, .. } => {
-                Some("raise `max_queue_depth`: vLLM's own queue has no bound")
-            }
+            Self::Rejected {
+                reason: RejectReason::QueueFull | RejectReason::NoBackend, ..
+            } => Some("raise `max_queue_depth`: vLLM's own queue has no bound"),
             Self::Rejected { .. } => {
                 Some("give the engine's own `kv_cache_blocks` (vLLM logs its KV cache size)")
             }
-            Self::TooFew { .. } => Some("--from is the first request scored, --to the one after the last"),
+            Self::TooFew { .. } => {
+                Some("--from is the first request scored, --to the one after the last")
+            }
         }
     }
 }

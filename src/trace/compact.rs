@@ -7,7 +7,7 @@ use super::fields::{Fields, check_sum, each_line};
 use super::row::{ReadReport, Row, RowFault, Rows, TraceError};
 
 /// Every key of a row.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 16] = [
     "ts",
     "prompt_tokens",
     "gen_tokens",
@@ -20,10 +20,21 @@ const KEYS: [&str; 12] = [
     "block_size",
     "lora_adapter",
     "priority",
+    "measured_queued_ms",
+    "measured_scheduled_ms",
+    "measured_first_token_ms",
+    "measured_last_token_ms",
 ];
 
-/// Keys that other programs write and that change nothing here.
-const UNUSED: [&str; 2] = ["lora_adapter", "priority"];
+/// Keys that other programs write, or that a measured trace has, and that change nothing here.
+const UNUSED: [&str; 6] = [
+    "lora_adapter",
+    "priority",
+    "measured_queued_ms",
+    "measured_scheduled_ms",
+    "measured_first_token_ms",
+    "measured_last_token_ms",
+];
 
 /// Reads rows of the compact format; `block_size` serves those that have `hash_ids` and no
 /// `block_size` of their own.

@@ -203,8 +203,9 @@ fn check_numbers(stamps: &[Stamps]) -> Result<(), RowFault> {
             "{several} of {} {requests} have more than one output token, expected {FEWEST} or more",
             stamps.len()
         );
-        return Err(RowFault::new(message)
-            .hint("TPOT is the time between tokens; measure requests with outputs of some length"));
+        return Err(RowFault::new(message).hint(
+            "TPOT is the time between tokens; measure requests with outputs of some length",
+        ));
     }
     Ok(())
 }
@@ -215,10 +216,8 @@ fn timings(mut stamps: Vec<Stamps>) -> Vec<Timing> {
     stamps.sort_by_key(|row| row.arrival_ns);
     let start = stamps.first().map_or(0, |row| row.arrival_ns);
     let time = |ns: i64| SimTime::from_ps(ns.abs_diff(start) * PS_PER_NS);
-    let timing = |row: Stamps| Timing {
-        first_token: time(row.first_ns),
-        last_token: time(row.last_ns),
-    };
+    let timing =
+        |row: Stamps| Timing { first_token: time(row.first_ns), last_token: time(row.last_ns) };
     stamps.into_iter().map(timing).collect()
 }
 

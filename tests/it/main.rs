@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+mod fidelity;
 #[cfg(feature = "cli")]
 mod sweep;
 mod theory;

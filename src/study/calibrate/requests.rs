@@ -17,8 +17,7 @@ use super::coefficients::{COEFFICIENTS, Coefficient, rounded};
 use super::search::{Found, around, descend};
 
 /// Factors of the whole prior that are tried first, as logarithms: from a third to three times.
-const SCALES: [f64; 13] =
-    [-1.2, -1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2];
+const SCALES: [f64; 13] = [-1.2, -1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2];
 /// Points drawn around the best of those.
 const CANDIDATES: usize = 40;
 /// Deviation of the draws, in logarithms.
@@ -275,4 +274,114 @@ fn best_of(points: Vec<Vec<f64>>, count: usize, cost: impl Fn(&[f64]) -> f64 + S
     found.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     found.truncate(count);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::AlgorithmSpec;
+    use crate::scenario::Config;
+    use crate::trace::{MeasuredTrace, ReadReport};
+    use crate::units::SimDuration;
+    use crate::workload::{GeneratorSpec, Warmup};
+
+    const ENGINE: &str = "[cluster]\nnum_backends = 1\nmax_batch_tokens = 1024\n\
+                          max_batch_size = 32\nkv_cache_blocks = 4000\n";
+
+    const TRUTH: LinearModel = LinearModel {
+        step_ms: 15.0,
+        prefill_token_ms: 0.06,
+        decode_ms: 0.15,
+        context_token_ms: 1e-4,
+        attention_pair_ms: 5e-6,
+        first_launch_ms: 300.0,
+        prefill_step_ms: 0.0,
+        token_ms: 0.0,
+        knee_token_ms: 0.0,
+        knee_tokens: 0,
+        expert_ms: 0.0,
+        experts: 0,
+        experts_per_token: 0,
+    };
+
+    fn engine() -> ClusterSpec {
+        Config::parse("c.toml", ENGINE).unwrap().cluster
+    }
+
+    /// A run of an engine whose step times are `truth`, at that rate for ten seconds.
+    fn measured(truth: LinearModel, rate_rps: f64) -> MeasuredTrace {
+        let length = SimDuration::from_secs(10.0).unwrap();
+        let workload =
+            GeneratorSpec::default().workload(rate_rps, 5, length, Warmup::NONE).unwrap();
+        let mut measured = MeasuredTrace {
+            trace: workload.trace,
+            timings: Vec::new(),
+            report: ReadReport::default(),
+        };
+        let cluster = ClusterSpec { step: StepSpec::Linear(truth), ..engine() };
+        let timings = with_replay(&cluster, &measured, |replay| replay.run().unwrap());
+        measured.timings = timings;
+        measured
+    }
+
+    fn with_replay<T>(
+        cluster: &ClusterSpec,
+        measured: &MeasuredTrace,
+        run: impl FnOnce(&Replay<'_>) -> T,
+    ) -> T {
+        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        let scored = 0..measured.trace.len();
+        run(&Replay { cluster, algorithm: &algorithm, measured, scored: &scored, seed: 1 })
+    }
+
+    /// A start that is off by a third, each coefficient its own way.
+    fn prior() -> LinearModel {
+        LinearModel {
+            step_ms: 19.0,
+            prefill_token_ms: 0.045,
+            decode_ms: 0.12,
+            context_token_ms: 1.3e-4,
+            first_launch_ms: 0.0,
+            ..TRUTH
+        }
+    }
+
+    #[test]
+    fn known_step_times_are_found_again() {
+        let measured = measured(TRUTH, 6.0);
+        let found =
+            with_replay(&engine(), &measured, |replay| calibrate(replay, &prior()).unwrap());
+        assert!(found.fidelity.score_ratio < 0.005, "{found:?}");
+        let ratio = |own: f64, truth: f64| (own / truth - 1.0).abs();
+        assert!(ratio(found.model.step_ms, TRUTH.step_ms) < 0.05, "{found:?}");
+        assert!(ratio(found.model.prefill_token_ms, TRUTH.prefill_token_ms) < 0.1, "{found:?}");
+        assert!((found.model.first_launch_ms - TRUTH.first_launch_ms).abs() < 15.0, "{found:?}");
+        let step = found.coefficients.iter().find(|own| own.key == "step_ms").unwrap();
+        assert!(step.identified, "{found:?}");
+        // Prompts of some 500 tokens have next to no attention.
+        let pair = found.coefficients.iter().find(|own| own.key == "attention_pair_ms").unwrap();
+        assert!(!pair.identified, "{found:?}");
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_threads() {
+        let measured = measured(TRUTH, 4.0);
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                with_replay(&engine(), &measured, |replay| calibrate(replay, &prior()).unwrap())
+            })
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn an_engine_that_turns_requests_away_is_an_error() {
+        let measured = measured(TRUTH, 6.0);
+        let small = Config::parse("c.toml", &ENGINE.replace("4000", "20")).unwrap().cluster;
+        let error =
+            with_replay(&small, &measured, |replay| calibrate(replay, &prior()).unwrap_err());
+        assert!(error.to_string().ends_with("rejects them (never_fits)"), "{error}");
+        assert!(error.hint().unwrap().contains("kv_cache_blocks"));
+    }
 }

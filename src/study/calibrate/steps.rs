@@ -70,8 +70,8 @@ pub struct StepErrors {
 /// When the file can't be read, lacks a column, holds a row that is no step, or fewer than 100.
 pub fn read_steps(path: &Path) -> Result<Vec<MeasuredStep>, TraceError> {
     let label = path.display().to_string();
-    let text = std::fs::read(path)
-        .map_err(|source| TraceError::Io { path: label.clone(), source })?;
+    let text =
+        std::fs::read(path).map_err(|source| TraceError::Io { path: label.clone(), source })?;
     parse(&text, &label)
 }
 
@@ -190,8 +190,11 @@ fn parse(text: &[u8], label: &str) -> Result<Vec<MeasuredStep>, TraceError> {
         let record = record.map_err(|error| malformed(&error, label))?;
         let line = record.position().map_or(0, csv::Position::line);
         let line = usize::try_from(line).unwrap_or(usize::MAX);
-        let step = step(&record, &places)
-            .map_err(|fault| TraceError::Line { path: label.to_owned(), line, fault })?;
+        let step = step(&record, &places).map_err(|fault| TraceError::Line {
+            path: label.to_owned(),
+            line,
+            fault,
+        })?;
         steps.push(step);
     }
     if steps.len() < FEWEST {
@@ -220,8 +223,9 @@ fn step(record: &csv::StringRecord, places: &[usize; 6]) -> Result<MeasuredStep,
         latency_ms,
     ] = values;
     if latency_ms <= 0.0 || prefill_tokens + decodes <= 0.0 {
-        return Err(RowFault::new("a step of no tokens, or of no time")
-            .hint("leave out what is no step"));
+        return Err(
+            RowFault::new("a step of no tokens, or of no time").hint("leave out what is no step")
+        );
     }
     if prefill_tokens > 0.0 && prefill_requests < 1.0 {
         let message = format!("`ctx_requests` is 0 and `ctx_tokens` is {prefill_tokens}");
@@ -249,4 +253,88 @@ fn malformed(error: &csv::Error, label: &str) -> TraceError {
     let fault = fault.hint("the file is CSV with a line of column names");
     let line = usize::try_from(line).unwrap_or(usize::MAX);
     TraceError::Line { path: label.to_owned(), line, fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str =
+        "phase,ctx_tokens,ctx_requests,ctx_kv_tokens,decode_requests,decode_kv_tokens,latency_ms\n";
+
+    /// Two hundred steps of known times: every third prefills.
+    fn steps(latency: impl Fn(f64, f64, f64, f64) -> f64) -> String {
+        let mut text = HEADER.to_owned();
+        for index in 0..200_u32 {
+            let at = f64::from(index);
+            let (decodes, context) = (1.0 + at % 64.0, 300.0 * (1.0 + at % 17.0));
+            let prefill = if index % 3 == 0 { 64.0 + 32.0 * (at % 13.0) } else { 0.0 };
+            let requests = u8::from(prefill > 0.0);
+            // One chunk without context: half its square.
+            let pairs = prefill * prefill / 2.0;
+            let ms = latency(prefill, decodes, context, pairs);
+            let row = format!("x,{prefill},{requests},0,{decodes},{context},{ms}\n");
+            text.push_str(&row);
+        }
+        text
+    }
+
+    fn fitted(text: &str, experts: Option<(u32, u32)>) -> StepFit {
+        fit_steps(&parse(text.as_bytes(), "s.csv").unwrap(), experts)
+    }
+
+    fn near(value: f64, expected: f64) {
+        assert!((value / expected - 1.0).abs() < 0.02, "{value}, expected {expected}");
+    }
+
+    #[test]
+    fn known_coefficients_are_found_again() {
+        let text = steps(|prefill, decodes, context, pairs| {
+            let constant = if prefill > 0.0 { 3.0 } else { 0.0 };
+            9.0 + 0.05 * prefill + 0.03 * decodes + 1e-4 * context + 2e-5 * pairs + constant
+        });
+        let StepFit { model, held_out, .. } = fitted(&text, None);
+        near(model.step_ms, 9.0);
+        near(model.prefill_token_ms, 0.05);
+        near(model.decode_ms, 0.03);
+        near(model.context_token_ms, 1e-4);
+        near(model.attention_pair_ms, 2e-5);
+        near(model.prefill_step_ms, 3.0);
+        assert!(held_out.median_ratio.unwrap() < 1e-3);
+        assert!(held_out.mixed_median_ratio.unwrap() < 1e-3);
+        assert_eq!(held_out.prefill_median_ratio, None, "every step decodes");
+    }
+
+    #[test]
+    fn experts_are_read_as_tokens_reach_them() {
+        let text = steps(|prefill, decodes, _, _| {
+            5.0 + 0.01 * prefill + 4.0 * (1.0 - 0.96875_f64.powf(prefill + decodes))
+        });
+        let model = fitted(&text, Some((256, 8))).model;
+        near(model.step_ms, 5.0);
+        near(model.expert_ms, 4.0);
+        assert_eq!((model.experts, model.experts_per_token), (256, 8));
+    }
+
+    #[test]
+    fn what_is_no_step_is_refused_with_its_line() {
+        let good = steps(|_, decodes, _, _| 10.0 + decodes);
+        for (row, expected) in [
+            ("x,0,0,0,0,0,5", "s.csv:2: a step of no tokens"),
+            ("x,0,0,0,1,9,0", "s.csv:2: a step of no tokens, or of no time"),
+            ("x,9,0,0,1,9,5", "s.csv:2: `ctx_requests` is 0"),
+            ("x,0,0,0,one,9,5", "s.csv:2: `decode_requests` is `one`, expected a number"),
+            ("x,0,0,0,1,9,nan", "s.csv:2: `latency_ms` is `nan`"),
+            ("x,0,0,0,1,9", "s.csv:2: 6 fields, expected 7"),
+        ] {
+            let text = good.replacen('\n', &format!("\n{row}\n"), 1);
+            let error = parse(text.as_bytes(), "s.csv").unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert!(error.hint().is_some(), "{error}");
+        }
+        let few = parse(HEADER.as_bytes(), "s.csv").unwrap_err();
+        assert_eq!(few.to_string(), "s.csv: 0 steps, expected 100 or more");
+        let nameless = parse(b"a,b\n1,2\n", "s.csv").unwrap_err();
+        assert_eq!(nameless.to_string(), "s.csv: no column `ctx_tokens`");
+    }
 }
