@@ -87,12 +87,14 @@ fn below(fidelity: &Value, path: &str, most: f64) {
 }
 
 /// Calibrates on a whole run and checks it there, then on its first half and checks the second.
-fn reaches(run: &str, name: &str, held_out: f64) {
+///
+/// The bounds are what docs/calibration.md says, rounded up.
+fn reaches(run: &str, name: &str, tpot: f64, held_out: f64) {
     let folder = Folder::new(name);
     let whole = fidelity(&calibrated(&folder, run, "whole.toml", &[]), run, &[]);
     below(&whole, "/score_ratio", 0.0035);
     below(&whole, "/e2e/mape_ratio", 0.005);
-    below(&whole, "/tpot/mape_ratio", 0.013);
+    below(&whole, "/tpot/mape_ratio", tpot);
     below(&whole, "/throughput_tokens_per_s/error_ratio", 0.005);
     let half = calibrated(&folder, run, "half.toml", &["--to", "150"]);
     let second = fidelity(&half, run, &["--from", "150"]);
@@ -102,12 +104,12 @@ fn reaches(run: &str, name: &str, held_out: f64) {
 
 #[test]
 fn an_engine_short_of_blocks_is_matched() {
-    reaches(RTX4090, "blocks", 0.003);
+    reaches(RTX4090, "blocks", 0.014, 0.004);
 }
 
 #[test]
 fn an_engine_at_its_batch_limit_is_matched() {
-    reaches(PRO6000, "batch", 0.004);
+    reaches(PRO6000, "batch", 0.008, 0.004);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
 mod fidelity;
 #[cfg(feature = "cli")]
 mod sweep;

@@ -20,7 +20,10 @@ const LAYERS: [&str; 16] = [
 const STRANGERS: [(&str, &str); 2] = [("router", "cluster"), ("cluster", "router")];
 
 /// Crates and their only homes.
-const FENCES: [(&str, &[&str]); 5] = [
+const FENCES: [(&str, &[&str]); 8] = [
+    ("argmin", &["study"]),
+    ("argmin_math", &["study"]),
+    ("toml_edit", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ctrlc", &["cli"]),

@@ -220,9 +220,9 @@ impl<'a> Search<'a> {
         let ours = fidelity::latencies(&self.replay, &times);
         let whole = fidelity::score(&self.replay, &times);
         let loss = distance(&real.ttft, &ours.ttft, SHORTEST_TTFT_MS)
-            + 2.0 * distance(&real.tpot, &ours.tpot, 0.0)
-            + 2.0 * distance(&real.e2e, &ours.e2e, 0.0)
-            + 3.0 * whole.score_ratio
+            + 6.0 * distance(&real.tpot, &ours.tpot, 0.0)
+            + 4.0 * distance(&real.e2e, &ours.e2e, 0.0)
+            + 6.0 * whole.score_ratio
             + whole.throughput_tokens_per_s.error_ratio.abs();
         loss.min(FAILED)
     }
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn known_step_times_are_found_again() {
-        let measured = measured(TRUTH, 6.0);
+        let measured = measured(TRUTH, 12.0);
         let found =
             with_replay(&engine(), &measured, |replay| calibrate(replay, &prior()).unwrap());
         assert!(found.fidelity.score_ratio < 0.005, "{found:?}");
