@@ -45,8 +45,7 @@ pub(super) enum Command {
     Fidelity(FidelityArgs),
     /// Find the step times of an engine from a measured run
     ///
-    /// Writes the config with [cluster.step_model] replaced. What the config has there is where the
-    /// search starts. Example: `routesim calibrate -c engine.toml -t measured.jsonl -o fitted.toml`
+    /// Writes the config with its step model replaced, which is also where the search starts. Example: `routesim calibrate -c engine.toml -t measured.jsonl -o fitted.toml`
     Calibrate(CalibrateArgs),
 }
 

@@ -71,7 +71,7 @@ pub(super) fn find(args: &CalibrateArgs) -> Result<(), CliError> {
         if args.output == Path::new("-") { None } else { Some(OutputFile::create(&args.output)?) };
     let (path, source) = match (&args.trace, &args.steps) {
         (Some(trace), _) => (trace, from_requests(args, trace, &config)?),
-        (None, Some(steps)) => (steps, Source::Steps(from_steps(steps, &config)?)),
+        (None, Some(steps)) => (steps, Source::Steps(Box::new(from_steps(steps, &config)?))),
         (None, None) => unreachable!("clap asks for one of the two"),
     };
     let results = CalibrationResults {
@@ -132,7 +132,7 @@ fn from_requests(args: &CalibrateArgs, path: &Path, config: &Config) -> Result<S
         scored: &scored,
         seed: config.seed,
     };
-    let calibration = calibrate(&replay, &prior(&cluster.step))?;
+    let calibration = Box::new(calibrate(&replay, &prior(&cluster.step))?);
     let requests = measured.trace.len();
     Ok(Source::Requests { scored: scored.clone(), requests, calibration })
 }

@@ -21,10 +21,10 @@ pub enum Source {
         /// Requests of the trace.
         requests: usize,
         /// What was found.
-        calibration: Calibration,
+        calibration: Box<Calibration>,
     },
     /// The times of single steps.
-    Steps(StepFit),
+    Steps(Box<StepFit>),
 }
 
 /// A step model and what it was found from.

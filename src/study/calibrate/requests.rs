@@ -46,7 +46,11 @@ const FAILED: f64 = 1e3;
 const MOVED: f64 = 0.25;
 /// It does when even with all others fitted anew the loss rises by this share.
 const TOLD: f64 = 0.1;
-const REFIT_ITERATIONS: u64 = 30;
+/// No measured run is matched better than this loss, so a smaller one counts as this.
+const SMALLEST_LOSS: f64 = 0.1;
+/// The others must go far to make up for it, where they can.
+const REFIT_REACH: f64 = 0.3;
+const REFIT_ITERATIONS: u64 = 50;
 
 /// A step model found from a measured run.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,27 +153,16 @@ impl<'a> Search<'a> {
 
     /// Returns the best multiple of the whole prior, with its first launch.
     fn best_scale(&self) -> Result<(Vec<f64>, f64), ReplayError> {
-        let tried: Vec<Result<(f64, Vec<f64>, f64), ReplayError>> = SCALES
-            .par_iter()
-            .map(|scale| {
-                let point = vec![*scale; self.fitted.len()];
-                let launch = self.first_launch_ms(&point)?;
-                Ok((self.cost(&point, launch), point, launch))
-            })
-            .collect();
-        // A fleet that is too slow turns requests away: that is no fault while another is not.
-        let mut fault = None;
-        let mut best: Option<(f64, Vec<f64>, f64)> = None;
-        for result in tried {
-            match result {
-                Ok(found) if best.as_ref().is_none_or(|best| found.0 < best.0) => {
-                    best = Some(found);
-                }
-                Ok(_) => {}
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-        match (best, fault) {
+        let scaled = |scale: &f64| {
+            let point = vec![*scale; self.fitted.len()];
+            let launch = self.first_launch_ms(&point)?;
+            Ok((self.cost(&point, launch), point, launch))
+        };
+        let tried: Vec<Result<_, ReplayError>> = SCALES.par_iter().map(scaled).collect();
+        // An engine that is too slow turns requests away: no fault while another scale does not.
+        let first_fault = tried.iter().find_map(|result| result.as_ref().err().cloned());
+        let best = tried.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0));
+        match (best, first_fault) {
             (Some((_, point, launch)), _) => Ok((point, launch)),
             (None, Some(error)) => Err(error),
             (None, None) => unreachable!("each scale has a result"),
@@ -230,15 +223,16 @@ impl<'a> Search<'a> {
     /// Returns for each coefficient whether the run tells its value.
     fn identified(&self, point: &[f64], first_launch_ms: f64) -> Vec<bool> {
         let least = self.loss(point, first_launch_ms);
+        let told = TOLD * least.max(SMALLEST_LOSS);
         let moves = [libm::log(1.0 + MOVED), libm::log(1.0 - MOVED)];
         let tries: Vec<(usize, f64)> =
             (0..point.len()).flat_map(|axis| moves.map(|by| (axis, by))).collect();
         let rises = tries.par_iter().map(|(axis, by)| {
             let moved = point[*axis] + by;
-            self.refitted(point, *axis, moved, first_launch_ms) / least - 1.0
+            self.refitted(point, *axis, moved, first_launch_ms) - least
         });
         let rises: Vec<f64> = rises.collect();
-        rises.chunks_exact(moves.len()).map(|pair| pair.iter().all(|rise| *rise > TOLD)).collect()
+        rises.chunks_exact(moves.len()).map(|pair| pair.iter().all(|rise| *rise > told)).collect()
     }
 
     /// Returns the loss with one coordinate held and the others fitted anew.
@@ -253,7 +247,7 @@ impl<'a> Search<'a> {
         if others.is_empty() {
             return self.loss(&whole(&others), first_launch_ms);
         }
-        descend(&others, REACH, REFIT_ITERATIONS, |others| {
+        descend(&others, REFIT_REACH, REFIT_ITERATIONS, |others| {
             self.loss(&whole(others), first_launch_ms)
         })
         .cost
@@ -286,7 +280,7 @@ mod tests {
     use crate::workload::{GeneratorSpec, Warmup};
 
     const ENGINE: &str = "[cluster]\nnum_backends = 1\nmax_batch_tokens = 1024\n\
-                          max_batch_size = 32\nkv_cache_blocks = 4000\n";
+                          max_batch_size = 32\nmax_queue_depth = 9999\nkv_cache_blocks = 4000\n";
 
     const TRUTH: LinearModel = LinearModel {
         step_ms: 15.0,
@@ -361,6 +355,32 @@ mod tests {
         // Prompts of some 500 tokens have next to no attention.
         let pair = found.coefficients.iter().find(|own| own.key == "attention_pair_ms").unwrap();
         assert!(!pair.identified, "{found:?}");
+    }
+
+    #[test]
+    fn only_a_run_with_small_batches_tells_the_step_constant() {
+        // At 60 requests a second the batch is full from the start until the last ones drain, so
+        // a step could as well take less and each of its 32 decodes more.
+        let truth = LinearModel { decode_ms: 0.6, ..TRUTH };
+        let start = LinearModel { decode_ms: 0.5, ..prior() };
+        let told = |rate_rps: f64| {
+            let measured = measured(truth, rate_rps);
+            let most = measured.trace.len();
+            let cluster = engine();
+            let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+            // The drain is left out.
+            let scored = most / 10..most / 2;
+            let replay = Replay {
+                cluster: &cluster,
+                algorithm: &algorithm,
+                measured: &measured,
+                scored: &scored,
+                seed: 1,
+            };
+            let found = calibrate(&replay, &start).unwrap();
+            found.coefficients.iter().any(|own| own.key == "step_ms" && own.identified)
+        };
+        assert!(told(4.0) && !told(60.0));
     }
 
     #[test]

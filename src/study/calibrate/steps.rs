@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn experts_are_read_as_tokens_reach_them() {
         let text = steps(|prefill, decodes, _, _| {
-            5.0 + 0.01 * prefill + 4.0 * (1.0 - 0.96875_f64.powf(prefill + decodes))
+            5.0 + 0.01 * prefill + 4.0 * (1.0 - libm::pow(0.96875, prefill + decodes))
         });
         let model = fitted(&text, Some((256, 8))).model;
         near(model.step_ms, 5.0);
