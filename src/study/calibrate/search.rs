@@ -42,7 +42,6 @@ pub(super) fn descend(
     let solver = NelderMead::new(simplex);
     let ended = Executor::new(Problem(cost), solver)
         .configure(|state| state.max_iters(iterations))
-        .ctrlc(false)
         .run()
         .expect("a cost never fails, and the simplex has a corner more than axes");
     let state = ended.state();
