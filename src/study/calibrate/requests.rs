@@ -19,13 +19,13 @@ use super::search::{Found, around, descend};
 /// Factors of the whole prior that are tried first, as logarithms: from a third to three times.
 const SCALES: [f64; 13] = [-1.2, -1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2];
 /// Points drawn around the best of those.
-const CANDIDATES: usize = 40;
+const CANDIDATES: usize = 200;
 /// Deviation of the draws, in logarithms.
-const DEVIATION: f64 = 0.2;
+const DEVIATION: f64 = 0.3;
 /// Searches from the best of the draws.
-const STARTS: usize = 4;
+const STARTS: usize = 10;
 /// Searches after one another, each from where the one before ended and with half its reach.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// How far the first simplex reaches, in logarithms.
 const REACH: f64 = 0.1;
 const ITERATIONS: u64 = 80;
