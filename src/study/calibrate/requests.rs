@@ -213,10 +213,10 @@ impl<'a> Search<'a> {
         let ours = fidelity::latencies(&self.replay, &times);
         let whole = fidelity::score(&self.replay, &times);
         let loss = distance(&real.ttft, &ours.ttft, SHORTEST_TTFT_MS)
-            + 6.0 * distance(&real.tpot, &ours.tpot, 0.0)
-            + 4.0 * distance(&real.e2e, &ours.e2e, 0.0)
+            + 8.0 * distance(&real.tpot, &ours.tpot, 0.0)
+            + 6.0 * distance(&real.e2e, &ours.e2e, 0.0)
             + 6.0 * whole.score_ratio
-            + whole.throughput_tokens_per_s.error_ratio.abs();
+            + 2.0 * whole.throughput_tokens_per_s.error_ratio.abs();
         loss.min(FAILED)
     }
 
