@@ -277,7 +277,7 @@ mod tests {
     use crate::scenario::Config;
     use crate::trace::{MeasuredTrace, ReadReport};
     use crate::units::SimDuration;
-    use crate::workload::{GeneratorSpec, Warmup};
+    use crate::workload::GeneratorSpec;
 
     const ENGINE: &str = "[cluster]\nnum_backends = 1\nmax_batch_tokens = 1024\n\
                           max_batch_size = 32\nmax_queue_depth = 9999\nkv_cache_blocks = 4000\n";
@@ -305,13 +305,9 @@ mod tests {
     /// A run of an engine whose step times are `truth`, at that rate for ten seconds.
     fn measured(truth: LinearModel, rate_rps: f64) -> MeasuredTrace {
         let length = SimDuration::from_secs(10.0).unwrap();
-        let workload =
-            GeneratorSpec::default().workload(rate_rps, 5, length, Warmup::NONE).unwrap();
-        let mut measured = MeasuredTrace {
-            trace: workload.trace,
-            timings: Vec::new(),
-            report: ReadReport::default(),
-        };
+        let rows = GeneratorSpec::default().rows(rate_rps, 5, length).unwrap();
+        let (trace, report) = (rows.into_trace().unwrap(), ReadReport::default());
+        let mut measured = MeasuredTrace { trace, timings: Vec::new(), report };
         let cluster = ClusterSpec { step: StepSpec::Linear(truth), ..engine() };
         let timings = with_replay(&cluster, &measured, |replay| replay.run().unwrap());
         measured.timings = timings;
