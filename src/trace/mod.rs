@@ -2,7 +2,7 @@
 //!
 //! A file is read into [`Rows`] (one reader per format), checked row by row, and becomes a
 //! [`Trace`]: columns in the order of arrival, borrowed by every run. What a prompt shares with
-//! others is a [`Chain`] of block ids.
+//! others is a [`Chain`] of block ids; all chains together are a tree of [`Segments`].
 
 mod chain;
 mod columns;
@@ -12,6 +12,7 @@ mod format;
 mod mooncake;
 mod otel;
 mod row;
+mod segments;
 mod sessions;
 mod sniff;
 mod write;
@@ -22,5 +23,6 @@ pub use format::{
     Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed,
 };
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
+pub use segments::{Path, SegmentId, Segments};
 pub use sessions::infer_sessions;
 pub use write::write_compact;
