@@ -7,6 +7,7 @@
 mod backend;
 mod catalogue;
 mod kv_cache;
+mod prefix_cache;
 mod sequence;
 mod spec;
 mod step;
@@ -14,6 +15,7 @@ mod step;
 pub use backend::{Backend, BackendStats, Notice, Refusal};
 pub use catalogue::{GPUS, Gpu};
 pub use kv_cache::KvCache;
+pub use prefix_cache::{Hit, Holding, OwnBlocks, PrefixCache};
 pub use sequence::Work;
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
 pub use step::{BatchShape, ComputeModel, LinearModel, StepModel};

@@ -92,7 +92,8 @@ impl Segments {
     /// Makes the segments of prefixes that stand for whole texts, with the tokens of the longest
     /// use of each, by prefix id; paths come from [`path_of_chain`](Self::path_of_chain).
     pub fn one_level(longest_tokens: &[u32], block_size: u32) -> Self {
-        let segment = |tokens: &u32| Segment { parent: NONE, start: 0, blocks: tokens / block_size };
+        let segment =
+            |tokens: &u32| Segment { parent: NONE, start: 0, blocks: tokens / block_size };
         Self {
             block_size,
             segments: longest_tokens.iter().map(segment).collect(),
