@@ -150,10 +150,8 @@ impl PrefixCache {
         debug_assert_eq!(holding.blocks(), 0, "only a request without blocks looks for a hit");
         let node = self.deepest(segments, path);
         let shared = self.matched_by(node, path);
-        let own = match self.nodes.get(holding.own_node as usize) {
-            Some(own) if shared == path.blocks => own.cached,
-            _ => 0,
-        };
+        let own = self.nodes.get(holding.own_node as usize).map_or(0, |own| own.cached);
+        debug_assert!(own == 0 || shared == path.blocks, "own blocks outlive their path");
         let blocks = (shared + own).min(most);
         // Nobody else can hold its own blocks.
         let held = self.held_through(node).min(path.blocks);
@@ -389,7 +387,7 @@ impl PrefixCache {
         while node.shallowest != NONE {
             let run = self.list.get_mut(node.shallowest);
             if run.to > to {
-                run.from = run.from.max(to);
+                run.from = to;
                 break;
             }
             let shallowest = node.shallowest;
@@ -413,7 +411,7 @@ impl PrefixCache {
         }
         match self.list.last_mut() {
             // The node's blocks before these: they stand behind each other already.
-            Some(last) if last.node == id && listed => last.from = from,
+            Some(last) if last.node == id => last.from = from,
             _ => {
                 let deeper = if listed { node.shallowest } else { NONE };
                 node.shallowest = self.list.push_node(id, (from, to), deeper);

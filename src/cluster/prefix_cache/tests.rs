@@ -214,6 +214,9 @@ impl Twins {
             let naive = (0..).take_while(found).count();
             assert_eq!(self.fast.matched(&self.segments, path) as usize, naive, "chain {chain}");
         }
+        let awaited = self.fast.nodes.iter().filter(|node| node.awaited).count();
+        let named = self.requests.iter().filter(|request| request.holding.names_own()).count();
+        assert_eq!(awaited, named, "a node waits for nobody");
         let waiting = (0..self.requests.len()).filter(|at| !self.requests[*at].running);
         for at in waiting {
             self.hit(at, self.requests[at].path.blocks + 8);
