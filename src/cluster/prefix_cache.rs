@@ -454,3 +454,5 @@ fn ending_at(segments: &Segments, path: Path, blocks: u32) -> SegmentId {
 mod naive;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;
