@@ -137,7 +137,7 @@ fn runs_of(
             seed: draw.seed,
         };
         let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
-        setting.progress.run_ended(workload.trace.len(), false);
+        setting.progress.run_ended(workload.requests.len(), false);
         let (info, window) = (Arc::clone(&info), workload.window);
         Ok(Run { algorithm: algorithm.clone(), draw, info, window, summary })
     };
