@@ -251,14 +251,14 @@ impl Latency {
         let quantile = |p| histogram.quantile(p).map(|ps| SimDuration::from_ps(ps).as_ms());
         Self {
             n: histogram.count(),
-            mean_ms: histogram.mean().map(ms),
-            sd_ms: histogram.sd().map(ms),
+            mean_ms: histogram.moments().mean().map(ms),
+            sd_ms: histogram.moments().sd().map(ms),
             p50_ms: quantile(0.5),
             p75_ms: quantile(0.75),
             p90_ms: quantile(0.9),
             p95_ms: quantile(0.95),
             p99_ms: quantile(0.99),
-            max_ms: histogram.max().map(|ps| SimDuration::from_ps(ps).as_ms()),
+            max_ms: histogram.moments().max().map(|ps| SimDuration::from_ps(ps).as_ms()),
         }
     }
 }
