@@ -1,28 +1,26 @@
 //! Facts of a run as they stream in.
 
 use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
-use crate::stats::LogHistogram;
-use crate::trace::Trace;
 use crate::units::SimDuration;
 use crate::workload::Window;
 
 use super::slo::{SloMeasure, SloSpec, SloTerm};
-use super::summary::{Measured, OutcomeCounts, Summary, summarise};
+use super::summary::{Measured, Summary, summarise};
 
-/// Collects what [`Summary`] needs: four numbers per measured request and one histogram.
+/// Collects what [`Summary`] needs: four numbers per measured request, or four histograms beyond
+/// [`MOST_EXACT`](super::MOST_EXACT) requests, and a histogram of the gaps between tokens.
 #[derive(Debug)]
-pub struct Collector<'t> {
-    trace: &'t Trace,
+pub struct Collector<'s> {
     window: Window,
-    slo: &'t SloSpec,
+    slo: &'s SloSpec,
     measured: Measured,
 }
 
-impl<'t> Collector<'t> {
-    /// Starts to collect a run of `trace` of which `window` is measured.
-    pub fn new(trace: &'t Trace, window: Window, slo: &'t SloSpec) -> Self {
-        let measured = Measured { tbt: LogHistogram::new(), ..Measured::default() };
-        Self { trace, window, slo, measured }
+impl<'s> Collector<'s> {
+    /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
+    /// these and no more.
+    pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
+        Self { window, slo, measured: Measured::new(planned) }
     }
 
     /// Makes the summary of the run; `usd_per_hour` is the price of the whole fleet.
@@ -33,22 +31,23 @@ impl<'t> Collector<'t> {
     }
 
     fn take_times(&mut self, record: &RequestRecord) {
-        let id = record.request;
-        let arrival = self.trace.arrival(id);
+        let arrival = record.arrival;
         let times = (record.scheduled, record.first_token, record.last_token);
         let (Some(scheduled), Some(first), Some(last)) = times else {
             unreachable!("a finished request was scheduled and has its tokens");
         };
         let (ttft, e2e) = (first.since(arrival), last.since(arrival));
-        let gaps = u64::from(self.trace.output_tokens(id) - 1);
+        let gaps = u64::from(record.output_tokens - 1);
         let tpot = last.since(first).as_ps().checked_div(gaps);
         let measured = &mut self.measured;
         measured.queue_wait.push(scheduled.since(arrival).as_ps());
         measured.ttft.push(ttft.as_ps());
         measured.e2e.push(e2e.as_ps());
-        measured.tpot.extend(tpot);
+        if let Some(tpot) = tpot {
+            measured.tpot.push(tpot);
+        }
         measured.cached_tokens += u64::from(record.cached_tokens);
-        measured.prompt_tokens += u64::from(self.trace.prompt_tokens(id));
+        measured.prompt_tokens += u64::from(record.prompt_tokens);
         measured.hits += u64::from(record.cached_tokens > 0);
 
         let within = |term: &SloTerm| match term.measure {
@@ -66,9 +65,12 @@ impl Sink for Collector<'_> {
         self.measured.tbt.record(gap.as_ps(), tokens);
     }
 
+    fn token_gap_run(&mut self, first: SimDuration, growth: SimDuration, steps: u64, tokens: u64) {
+        self.measured.tbt.record_run(first.as_ps(), growth.as_ps(), steps, tokens);
+    }
+
     fn outcome(&mut self, record: &RequestRecord) {
-        let id = record.request;
-        let is_measured = id >= self.window.first;
+        let is_measured = record.request >= self.window.first;
         self.measured.all.count(record.outcome);
         if is_measured {
             self.measured.counts.count(record.outcome);
@@ -83,22 +85,11 @@ impl Sink for Collector<'_> {
         let in_window = record.last_token.is_some_and(|at| (from..=to).contains(&at));
         if in_window {
             self.measured.completed += 1;
-            self.measured.completed_prompt_tokens += u64::from(self.trace.prompt_tokens(id));
-            self.measured.completed_output_tokens += u64::from(self.trace.output_tokens(id));
+            self.measured.completed_prompt_tokens += u64::from(record.prompt_tokens);
+            self.measured.completed_output_tokens += u64::from(record.output_tokens);
         }
         if is_measured {
             self.take_times(record);
-        }
-    }
-}
-
-impl OutcomeCounts {
-    fn count(&mut self, outcome: Outcome) {
-        self.requests += 1;
-        match outcome {
-            Outcome::Finished => self.finished += 1,
-            Outcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
-            Outcome::Unserved => self.unserved += 1,
         }
     }
 }
