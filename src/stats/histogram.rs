@@ -2,6 +2,9 @@
 
 use super::whole::WholeMoments;
 
+/// So few values of a run are recorded one by one.
+const FEW_STEPS: u64 = 4;
+
 /// Counts whole numbers (picoseconds) in bins as wide as a small share of their value.
 ///
 /// Each power of two has 128 equal bins ([`new`](Self::new)) or 1,024 ([`fine`](Self::fine)), and
@@ -63,14 +66,22 @@ impl LogHistogram {
     ///
     /// When the number of values or one of them would pass `u64::MAX`.
     pub fn record_run(&mut self, first: u64, growth: u64, steps: u64, count: u64) {
+        if growth == 0 {
+            return self.record(first, steps * count);
+        }
+        if steps <= FEW_STEPS {
+            for step in 0..steps {
+                self.record(first + step * growth, count);
+            }
+            return;
+        }
         self.moments.push_run(first, growth, steps, count);
         let (mut value, mut left) = (first, steps);
         while left > 0 {
             let bin = self.bins.of(value);
             let room = self.bins.highest(bin) - value;
             // A step that leaves its bin is the usual case of a fast growth, and needs no division.
-            let inside = if room < growth { 1 } else { (room / growth.max(1)).saturating_add(1) };
-            let inside = if growth == 0 { left } else { inside.min(left) };
+            let inside = if room < growth { 1 } else { (room / growth + 1).min(left) };
             self.count_in(bin, inside * count);
             left -= inside;
             if left > 0 {

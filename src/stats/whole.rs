@@ -131,17 +131,18 @@ impl WholeMoments {
 
     /// Adds a run of 1 to [`MOST_STEPS`] different values.
     fn push_steps(&mut self, first: u64, growth: u64, steps: u64, count: u64) {
-        let (f, g, n) = (u128::from(first), u128::from(growth), u128::from(steps));
         let last = first + growth * (steps - 1);
         self.note(first, last, steps * count);
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         // Σ k = n (n − 1) / 2 and Σ k² = Σ k (2n − 1) / 3 over k = 0 … n − 1.
-        let ranks = n * (n - 1) / 2;
-        self.sum += (f * n + g * ranks) * u128::from(count);
-        let mut squares = Wide::product(f * f, steps);
-        // Twice the ranks are below 2⁶⁴, and the squares of ranks below 2⁹⁶.
-        squares.add(Wide::product(f * g, narrow(2 * ranks)));
-        let rank_squares = ranks * (2 * n - 1) / 3;
-        squares.add(Wide::product(rank_squares, growth).times(growth));
+        let twice_ranks = steps * (steps - 1);
+        let (ranks, odd) = (twice_ranks / 2, 2 * steps - 1);
+        let (by_three, other) =
+            if ranks.is_multiple_of(3) { (ranks / 3, odd) } else { (odd / 3, ranks) };
+        self.sum += (product(first, steps) + product(growth, ranks)) * u128::from(count);
+        let mut squares = Wide::product(product(first, first), steps);
+        squares.add(Wide::product(product(first, growth), twice_ranks));
+        squares.add(Wide::product(product(by_three, other), growth).times(growth));
         self.squares.add(squares.times(count));
     }
 
