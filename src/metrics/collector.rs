@@ -93,3 +93,144 @@ impl Sink for Collector<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic};
+    use crate::rng::Stream;
+    use crate::router::RejectReason;
+    use crate::units::{PS_PER_S, RequestId, SimTime};
+
+    const REQUESTS: u32 = 20_000;
+
+    /// A request a millisecond; a tenth is warm-up, one in a hundred is turned away, and one in
+    /// fifty has a single token.
+    fn records() -> Vec<RequestRecord> {
+        let mut stream = Stream::new(5, "test", 0);
+        let mut record = |index: u32| {
+            let arrival = SimTime::from_ps(u64::from(index) * PS_PER_S / 1_000);
+            let rejected = index % 100 == 99;
+            let single = index % 50 == 1;
+            let mut wait =
+                |mean_s: f64| SimDuration::from_secs(mean_s * stream.exponential()).unwrap();
+            let scheduled = arrival + wait(0.05);
+            let first = scheduled + wait(0.2);
+            let last = first + if single { SimDuration::ZERO } else { wait(3.0) };
+            let got = |time| (!rejected).then_some(time);
+            RequestRecord {
+                request: RequestId(index),
+                arrival,
+                prompt_tokens: 100,
+                output_tokens: if single { 1 } else { 40 },
+                outcome: if rejected {
+                    Outcome::Rejected(RejectReason::QueueFull)
+                } else {
+                    Outcome::Finished
+                },
+                backend: None,
+                scheduled: got(scheduled),
+                first_token: got(first),
+                last_token: got(last),
+                cached_tokens: 16 * (index % 2),
+                preemptions: 0,
+            }
+        };
+        (0..REQUESTS).map(&mut record).collect()
+    }
+
+    fn summary<'r>(
+        records: impl IntoIterator<Item = &'r RequestRecord>,
+        planned: usize,
+        statistic: SloStatistic,
+    ) -> Summary {
+        let second = |s| SimTime::from_ps(s * PS_PER_S);
+        let first = RequestId(REQUESTS / 10);
+        let window = Window { first, from: second(2), to: second(20) };
+        let limit = SimDuration::from_ps(PS_PER_S);
+        let slo = SloSpec {
+            terms: [SloMeasure::E2e, SloMeasure::Ttft, SloMeasure::QueueWait, SloMeasure::Tpot]
+                .map(|measure| SloTerm { measure, statistic, limit })
+                .to_vec(),
+        };
+        let mut collector = Collector::new(window, planned, &slo);
+        for record in records {
+            collector.outcome(record);
+        }
+        collector.token_gap_run(SimDuration::from_ps(7), SimDuration::from_ps(3), 10, 2);
+        let run = RunRecord {
+            end: second(60),
+            backends: Vec::new(),
+            pools: Vec::new(),
+            dispatched: Vec::new(),
+            events: 0,
+            diagnostics: Vec::new(),
+        };
+        collector.summary(&run, 1.0)
+    }
+
+    #[test]
+    fn the_order_of_outcomes_moves_no_bit() {
+        let records = records();
+        for planned in [18_000, MOST_EXACT + 1] {
+            let statistic = SloStatistic::Percentile(90.0);
+            let forwards = summary(&records, planned, statistic);
+            assert_eq!(forwards, summary(records.iter().rev(), planned, statistic));
+        }
+    }
+
+    #[test]
+    fn histograms_change_quantiles_and_nothing_else() {
+        let records = records();
+        for statistic in [SloStatistic::Mean, SloStatistic::Percentile(90.0)] {
+            let exact = summary(&records, 18_000, statistic);
+            let counted = summary(&records, MOST_EXACT + 1, statistic);
+            assert_eq!(exact.latency_quantiles, QuantileMethod::Exact);
+            assert_eq!(counted.latency_quantiles, QuantileMethod::Histogram);
+            let (exact_slo, counted_slo) =
+                (exact.slo.clone().unwrap(), counted.slo.clone().unwrap());
+            for (exact, counted) in exact_slo.terms.iter().zip(&counted_slo.terms) {
+                assert_eq!(exact.met, counted.met, "{}", exact.name);
+                assert_eq!(exact.value_ms.is_some(), counted.value_ms.is_some(), "{}", exact.name);
+            }
+            // What is no quantile is the same to the last bit.
+            let same = Summary {
+                latency_quantiles: exact.latency_quantiles,
+                ttft: exact.ttft.clone(),
+                tpot: exact.tpot.clone(),
+                e2e: exact.e2e.clone(),
+                queue_wait: exact.queue_wait.clone(),
+                slo: Some(crate::metrics::SloSummary { terms: exact_slo.terms, ..counted_slo }),
+                ..counted
+            };
+            assert_eq!(same, exact);
+        }
+    }
+
+    #[test]
+    fn objectives_keep_the_order_of_the_file() {
+        let slo = summary(&records(), 18_000, SloStatistic::Percentile(90.0)).slo.unwrap();
+        let names: Vec<&str> = slo.terms.iter().map(|term| term.name.as_str()).collect();
+        assert_eq!(names, ["e2e_p90_ms", "ttft_p90_ms", "queue_wait_p90_ms", "tpot_p90_ms"]);
+        assert_eq!(
+            slo.terms.iter().map(|term| term.met).collect::<Vec<_>>(),
+            [false, true, true, true]
+        );
+        assert!(!slo.met);
+    }
+
+    #[test]
+    fn outcomes_are_counted_by_what_is_measured() {
+        let summary = summary(&records(), 18_000, SloStatistic::Mean);
+        assert_eq!((summary.all.requests, summary.all.finished), (20_000, 19_800));
+        assert_eq!((summary.measured.requests, summary.measured.finished), (18_000, 17_820));
+        assert_eq!(summary.measured.rejected["queue_full"], 180);
+        // 360 single tokens have no TPOT.
+        assert_eq!((summary.ttft.n, summary.tpot.n, summary.tbt.n), (17_820, 17_460, 20));
+        assert_eq!(
+            summary.slo.unwrap().terms[0].value_ms,
+            None,
+            "a lost request is infinitely late"
+        );
+    }
+}
