@@ -5,13 +5,16 @@
 //! others is a [`Chain`] of block ids.
 
 mod chain;
+mod collect;
 mod columns;
 mod compact;
 mod fields;
 mod format;
+mod lines;
 mod mooncake;
 mod otel;
 mod row;
+mod scan;
 mod sessions;
 mod sniff;
 mod write;

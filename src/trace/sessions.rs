@@ -1,8 +1,10 @@
 //! Sessions of a trace that names none, from what its prompts share.
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
 
-use super::row::Rows;
+use rustc_hash::FxHashMap;
+
+use super::row::{Row, Rows};
 
 /// Gives each row with `hash_ids` a session and returns how many there are; nothing happens when
 /// a row already has one.
@@ -11,34 +13,60 @@ use super::row::Rows;
 /// first block of a chain does not count: it is most often a system prompt that all share. Rows
 /// without ids stay without a session, as nothing is known of them.
 pub fn infer_sessions(rows: &mut Rows) -> usize {
-    let rows = &mut rows.rows;
+    infer(&mut rows.rows)
+}
+
+/// Does the same to rows alone.
+pub(super) fn infer(rows: &mut [Row]) -> usize {
     if rows.iter().any(|row| row.session.is_some()) {
         return 0;
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| rows[index].arrival_ns);
-    let mut holder: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut count = 0;
+    let mut inference = Inference::default();
     for index in order {
         let row = &mut rows[index];
-        let Some((_, below_root)) = row.hash_ids.split_first() else {
-            continue;
-        };
-        let known = (below_root.iter().rev()).find_map(|id| holder.get(id).copied());
-        let session = known.unwrap_or_else(|| {
-            count += 1;
-            count - 1
-        });
-        holder.extend(below_root.iter().map(|id| (*id, session)));
-        row.session = Some(session.to_string());
+        row.session = inference.session(&row.hash_ids).map(|session| session.to_string());
     }
-    count
+    inference.sessions()
+}
+
+/// Finds the session of one request after the other, in the order of time.
+#[derive(Debug)]
+pub(super) struct Inference<K> {
+    holder: FxHashMap<K, u32>,
+    count: u32,
+}
+
+impl<K: Copy + Eq + Hash> Inference<K> {
+    /// Returns the session of the next request; none when it has no ids.
+    pub(super) fn session(&mut self, chain: &[K]) -> Option<u32> {
+        let (_, below_root) = chain.split_first()?;
+        let known = below_root.iter().rev().find_map(|id| self.holder.get(id).copied());
+        let session = known.unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        });
+        self.holder.extend(below_root.iter().map(|id| (*id, session)));
+        Some(session)
+    }
+
+    /// Returns how many sessions were found.
+    pub(super) fn sessions(&self) -> usize {
+        self.count as usize
+    }
+}
+
+impl<K> Default for Inference<K> {
+    fn default() -> Self {
+        Self { holder: FxHashMap::default(), count: 0 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::row::{ReadReport, Row};
+    use crate::trace::row::ReadReport;
 
     fn sessions(chains: &[(i64, &[u64])]) -> (usize, Vec<Option<String>>) {
         let row = |(time, ids): &(i64, &[u64])| Row {
