@@ -215,3 +215,6 @@ fn rebase(arrival_ns: i64, first_ns: i64) -> Result<SimTime, RowFault> {
     }
     Ok(SimTime::from_ps(ns * PS_PER_NS))
 }
+
+#[cfg(test)]
+mod tests;

@@ -374,3 +374,6 @@ fn gather<T: Copy>(column: &mut Vec<T>, order: &[u32]) {
 fn held<T>(column: &Vec<T>) -> usize {
     column.capacity() * size_of::<T>()
 }
+
+#[cfg(test)]
+mod tests;

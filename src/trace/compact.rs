@@ -11,7 +11,7 @@ use super::row::{ReadReport, Row, RowFault, Rows, TraceError};
 use super::scan::Field;
 
 /// Every key of a row.
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "ts",
     "prompt_tokens",
     "gen_tokens",

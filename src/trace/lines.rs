@@ -138,3 +138,38 @@ fn split_lines(
     }
     if start.is_empty() { Ok(()) } else { line(&start) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_the_same_however_the_stream_is_cut() {
+        let text = b"\n\nfirst\r\nsecond line\n\nlast";
+        let expected: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        for capacity in 1..30 {
+            let mut lines = Vec::new();
+            let reader = BufReader::with_capacity(capacity, &text[..]);
+            split_lines(reader, "t", |line| {
+                lines.push(line.to_vec());
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(lines, expected, "{capacity}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_its_line_in_whatever_piece_it_is() {
+        for capacity in 1..10 {
+            let reader = BufReader::with_capacity(capacity, &b"a\nbb\n\nccc\nx"[..]);
+            let fault = |line: &[u8]| match line {
+                b"ccc\n" => Err(RowFault::new("bad")),
+                _ => Ok(()),
+            };
+            assert_eq!(split_lines(reader, "t", fault).unwrap_err().to_string(), "t:4: bad");
+        }
+    }
+}

@@ -33,7 +33,7 @@ pub(super) fn scan<'t>(
     let mut seen = 0_u16;
     scan.next_is(b'{')?;
     loop {
-        let field = field_of(scan.plain_string()?)?;
+        let field = field_of(scan.key()?)?;
         let bit = 1 << field as u16;
         if seen & bit != 0 {
             return None;
@@ -105,17 +105,22 @@ impl<'t> Scan<'t> {
         self.rest.first().copied()
     }
 
+    /// Takes a key; one with escapes is cut short and equals none that is known.
+    #[inline]
+    fn key(&mut self) -> Option<&'t [u8]> {
+        self.next_is(b'"')?;
+        let end = memchr::memchr(b'"', self.rest)?;
+        let key = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Some(key)
+    }
+
     /// Takes a string without escapes.
     #[inline]
     fn plain_string(&mut self) -> Option<&'t [u8]> {
-        self.next_is(b'"')?;
-        let end = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
-        let (text, rest) = self.rest.split_at(end);
-        let [b'"', rest @ ..] = rest else {
-            return None;
-        };
-        self.rest = rest;
-        Some(text)
+        let text = self.key()?;
+        // JSON has control characters as escapes only.
+        text.iter().all(|byte| *byte >= b' ' && *byte != b'\\').then_some(text)
     }
 
     /// Takes decimal digits, 18 at most and with no zero before them, as their number.
@@ -191,17 +196,164 @@ impl<'t> Scan<'t> {
         self.rest = fraction;
         let (number, decimals) = self.run(whole);
         self.rest = &fraction[decimals..];
+        // Below 2³³ ms, 99 days, half a unit in the last place of the float is below half a
+        // nanosecond, so the parser's road by floats ends at these digits too.
+        if whole < 1 << 33 && (1..=NS_DIGITS).contains(&decimals) {
+            return i64::try_from(number * POWERS_OF_TEN[NS_DIGITS - decimals]).ok();
+        }
         let token = &start[..start.len() - self.rest.len()];
-        // Both parts of the quotient are exact below these bounds, so it is the nearest number, as
-        // the parser has it; what it does beyond, it does itself.
-        let exact = token.len() <= 18 && number < 1 << 53;
-        let ms = match POWERS_OF_TEN.get(decimals) {
-            Some(power) if exact && decimals > 0 => number as f64 / power,
-            _ => serde_json::from_slice(token).ok()?,
-        };
-        fractional_ns(ms)
+        fractional_ns(serde_json::from_slice(token).ok()?)
     }
 }
 
-const POWERS_OF_TEN: [f64; 17] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16];
+/// Decimals of a millisecond that are whole nanoseconds.
+const NS_DIGITS: usize = 6;
+
+const POWERS_OF_TEN: [u64; NS_DIGITS] = [1, 10, 100, 1_000, 10_000, 100_000];
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trace::lines::{Layout, parse};
+    use crate::trace::{compact, mooncake};
+
+    fn scanned<'t>(line: &'t [u8], layout: &Layout) -> Option<Line<'t>> {
+        scan(line, layout.field_of, &mut Vec::new())
+    }
+
+    /// Checks that the short way takes a line, or not, and says what the parser says.
+    fn check(line: &str, taken: bool) {
+        let short = scanned(line.as_bytes(), &compact::LAYOUT);
+        assert_eq!(short.is_some(), taken, "{line}");
+        if let Some(short) = short {
+            assert_eq!(parse(line.as_bytes(), &compact::LAYOUT), Ok(Some(short)), "{line}");
+        }
+    }
+
+    fn with_time(ts: &str) -> String {
+        format!("{{\"ts\":{ts},\"prompt_tokens\":9,\"gen_tokens\":1}}")
+    }
+
+    #[test]
+    fn plain_rows_take_the_short_way() {
+        for fields in [
+            "",
+            r#","prefix_hash":"p17","prefix_len":256"#,
+            r#", "session" : "é", "model": 7, "prefix_hash": 0 "#,
+            r#","conversation_id":"s","hash_ids":[1, 2,3],"block_size":16"#,
+            r#","hash_ids":[ ]"#,
+        ] {
+            check(
+                &format!("{{\"ts\":12.5,\"prompt_tokens\":512,\"gen_tokens\":128{fields}}}"),
+                true,
+            );
+        }
+        check("\t{\"gen_tokens\":1,\"prompt_tokens\":9,\"ts\":0} \r\n", true);
+        let row = br#"{"timestamp": 0, "input_length": 6, "output_length": 5, "hash_ids": [0]}"#;
+        assert!(scanned(row, &mooncake::LAYOUT).is_some());
+    }
+
+    #[test]
+    fn all_else_is_the_parsers() {
+        for line in ["", "#", "{}", "{\"ts\":1", "[]", "{\"ts\":0,\"prompt_tokens\":1}"] {
+            check(line, false);
+        }
+        for fields in [
+            r#""model":"a\n""#,
+            "\"model\":\"a\tb\"",
+            r#""model":null"#,
+            r#""model":-5"#,
+            r#""model":18446744073709551615"#,
+            r#""gen_tokens":1"#,
+            r#""session":"a","conversation_id":"b""#,
+            r#""priority":0"#,
+            r#""prefix_len":5.0"#,
+            r#""prefix_len":05"#,
+            r#""block_size":0"#,
+            r#""hash_ids":[1,]"#,
+            r#""hash_ids":[1"#,
+            r#""mod\u0065l":"m""#,
+        ] {
+            check(&format!("{{\"ts\":0,\"prompt_tokens\":9,\"gen_tokens\":1,{fields}}}"), false);
+        }
+        check("{\"ts\":0,\"prompt_tokens\":4294967295,\"gen_tokens\":1}", false);
+        check("{\"ts\":0,\"prompt_tokens\":9,\"gen_tokens\":1} 5", false);
+        for ts in ["-0", "1e3", "1.", ".5", "00", "1.5e3", "9223372036855", "NaN"] {
+            check(&with_time(ts), false);
+        }
+    }
+
+    #[test]
+    fn times_beside_the_bounds_are_the_parsers() {
+        // 2³³ ms is the bound below which digits are taken as they are.
+        for ts in [
+            "8589934591.999999",
+            "8589934592.999999",
+            "8589934591.9999995",
+            "0.0000005",
+            "0.00000049999999999",
+            "1700158546680.123456",
+            "999999999999999999.5",
+        ] {
+            let line = with_time(ts);
+            let short = scanned(line.as_bytes(), &compact::LAYOUT);
+            let long = parse(line.as_bytes(), &compact::LAYOUT).ok().flatten();
+            assert_eq!(short, long, "{ts}");
+        }
+    }
+
+    /// A row of the compact format, spelt in many ways, some of them wrong.
+    fn spelt() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            4 => "(0|[1-9][0-9]{0,12})",
+            2 => "(0|[1-9][0-9]{0,11})\\.[0-9]{1,12}",
+            1 => "-?[0-9]{1,20}(\\.[0-9]{0,8})?([eE][+-]?[0-9]{1,2})?",
+            2 => "\"[a-zé\\\\\" ]{0,4}\"",
+            2 => "\\[ ?([0-9]{1,3}, ?){0,3}[0-9]{1,20}\\]",
+            1 => "null|true|\\{\\}|\\[\\]",
+        ];
+        let pair =
+            (0..compact::KEYS.len(), value, "[ \t\r]{0,2}").prop_map(|(key, value, space)| {
+                format!("{space}\"{}\"{space}:{space}{value}{space}", compact::KEYS[key])
+            });
+        let times = "(0|[1-9][0-9]{0,13})(\\.[0-9]{1,9})?";
+        (times, 1_u32..600, vec(pair, 0..4)).prop_map(|(ts, tokens, pairs)| {
+            let mut line = format!("{{\"ts\":{ts},\"prompt_tokens\":{tokens},\"gen_tokens\":7");
+            for pair in pairs {
+                line.push(',');
+                line.push_str(&pair);
+            }
+            line + "}\n"
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn what_the_short_way_takes_the_parser_reads_the_same(
+            line in spelt(),
+            changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut line = line.into_bytes();
+            for (place, byte) in changes {
+                let place = place.index(line.len());
+                line[place] = byte;
+            }
+            if let Some(short) = scanned(&line, &compact::LAYOUT) {
+                prop_assert_eq!(parse(&line, &compact::LAYOUT), Ok(Some(short)));
+            }
+        }
+
+        #[test]
+        fn every_plain_time_is_the_parsers(ts in "(0|[1-9][0-9]{0,12})(\\.[0-9]{1,12})?") {
+            let line = with_time(&ts);
+            let short = scanned(line.as_bytes(), &compact::LAYOUT);
+            let long = parse(line.as_bytes(), &compact::LAYOUT).ok().flatten();
+            prop_assert_eq!(short, long);
+        }
+    }
+}
