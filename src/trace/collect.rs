@@ -1,14 +1,12 @@
 //! Where the requests of a file go: rows, to be written again, or the columns of a trace.
 
 use std::borrow::Cow;
-use std::hash::Hash;
-
-use rustc_hash::FxHashMap;
 
 use crate::units::{LONGEST, PS_PER_NS, SimTime};
 
 use super::columns::{NewRequest, Trace, TraceBuilder};
 use super::lines::Line;
+use super::numbers::Numbers;
 use super::row::{Row, RowFault};
 use super::sessions::{Inference, infer};
 
@@ -168,39 +166,6 @@ impl From<Row> for Line<'_> {
             model: row.model.map(Cow::Owned),
             ..Self::default()
         }
-    }
-}
-
-/// Gives the values of one column dense numbers in the order of their first use.
-#[derive(Debug)]
-struct Numbers<K>(FxHashMap<K, u32>);
-
-impl<K: Eq + Hash> Numbers<K> {
-    fn of(&mut self, key: K) -> u32 {
-        let next = self.next();
-        *self.0.entry(key).or_insert(next)
-    }
-
-    fn next(&self) -> u32 {
-        u32::try_from(self.0.len()).expect("over 4 billion names in one column")
-    }
-}
-
-impl Numbers<Box<str>> {
-    /// Does the same, and copies only a name that is new.
-    fn of_name(&mut self, name: &str) -> u32 {
-        if let Some(&number) = self.0.get(name) {
-            return number;
-        }
-        let next = self.next();
-        self.0.insert(name.into(), next);
-        next
-    }
-}
-
-impl<K> Default for Numbers<K> {
-    fn default() -> Self {
-        Self(FxHashMap::default())
     }
 }
 

@@ -12,6 +12,7 @@ mod fields;
 mod format;
 mod lines;
 mod mooncake;
+mod numbers;
 mod otel;
 mod row;
 mod scan;

@@ -1,9 +1,6 @@
 //! Sessions of a trace that names none, from what its prompts share.
 
-use std::hash::Hash;
-
-use rustc_hash::FxHashMap;
-
+use super::numbers::Numbers;
 use super::row::{Row, Rows};
 
 /// Gives each row with `hash_ids` a session and returns how many there are; nothing happens when
@@ -23,43 +20,51 @@ pub(super) fn infer(rows: &mut [Row]) -> usize {
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| rows[index].arrival_ns);
+    let mut numbers = Numbers::default();
+    let mut chain: Vec<u32> = Vec::new();
     let mut inference = Inference::default();
     for index in order {
         let row = &mut rows[index];
-        row.session = inference.session(&row.hash_ids).map(|session| session.to_string());
+        chain.clear();
+        chain.extend(row.hash_ids.iter().map(|id| numbers.of(*id)));
+        row.session = inference.session(&chain).map(|session| session.to_string());
     }
     inference.sessions()
 }
 
 /// Finds the session of one request after the other, in the order of time.
-#[derive(Debug)]
-pub(super) struct Inference<K> {
-    holder: FxHashMap<K, u32>,
+#[derive(Debug, Default)]
+pub(super) struct Inference {
+    /// The session that last held each block, by dense id; `NONE` for none.
+    holder: Vec<u32>,
     count: u32,
 }
 
-impl<K: Copy + Eq + Hash> Inference<K> {
-    /// Returns the session of the next request; none when it has no ids.
-    pub(super) fn session(&mut self, chain: &[K]) -> Option<u32> {
+const NONE: u32 = u32::MAX;
+
+impl Inference {
+    /// Returns the session of the next request, given its dense ids; none when it has none.
+    pub(super) fn session(&mut self, chain: &[u32]) -> Option<u32> {
         let (_, below_root) = chain.split_first()?;
-        let known = below_root.iter().rev().find_map(|id| self.holder.get(id).copied());
+        let most = below_root.iter().max().map_or(0, |id| *id as usize + 1);
+        if self.holder.len() < most {
+            self.holder.resize(most, NONE);
+        }
+        let mut holders = below_root.iter().rev().map(|id| self.holder[*id as usize]);
+        let known = holders.find(|session| *session != NONE);
         let session = known.unwrap_or_else(|| {
             self.count += 1;
             self.count - 1
         });
-        self.holder.extend(below_root.iter().map(|id| (*id, session)));
+        for id in below_root {
+            self.holder[*id as usize] = session;
+        }
         Some(session)
     }
 
     /// Returns how many sessions were found.
     pub(super) fn sessions(&self) -> usize {
         self.count as usize
-    }
-}
-
-impl<K> Default for Inference<K> {
-    fn default() -> Self {
-        Self { holder: FxHashMap::default(), count: 0 }
     }
 }
 

@@ -4,11 +4,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::super::chain::ONE_LEVEL;
-use super::super::row::{ReadReport, Rows};
-use super::super::write::write_compact;
-use super::super::{compact, infer_sessions, mooncake};
 use super::*;
+use crate::trace::{ONE_LEVEL, ReadReport, Rows, compact, infer_sessions, mooncake, write_compact};
 
 /// The plain road from rows to a trace, in small steps: names are numbered by first use in the
 /// file, then requests are sorted.
