@@ -47,7 +47,7 @@ fn runs(criterion: &mut Criterion) {
     for (name, workload) in [("generated", generated()), ("mooncake", conversation())] {
         let workload = Arc::new(workload);
         let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Elements(workload.trace.len() as u64)).sample_size(10);
+        group.throughput(Throughput::Elements(workload.requests.len() as u64)).sample_size(10);
         for algorithm in AlgorithmSpec::all() {
             let scenario = Scenario {
                 cluster: config.cluster.clone(),

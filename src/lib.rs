@@ -44,13 +44,15 @@ pub mod cluster;
 pub mod document;
 pub mod engine;
 pub mod metrics;
+#[cfg(test)]
+mod oracle;
 #[cfg(feature = "sweep")]
 pub mod report;
 pub mod rng;
 pub mod router;
 pub mod scenario;
 pub mod stats;
-#[cfg(feature = "sweep")]
+#[cfg(feature = "study")]
 pub mod study;
 #[cfg(feature = "sweep")]
 pub mod sweep;

@@ -38,6 +38,9 @@ impl SimTime {
     /// The start of a run.
     pub const ZERO: Self = Self(0);
 
+    /// After everything that happens.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// Returns the instant that many picoseconds from the start.
     pub const fn from_ps(ps: u64) -> Self {
         Self(ps)

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cluster::PARALLEL_DEGREES;
+
 /// Simulate a fleet of LLM serving engines behind a router
 ///
 /// A config describes the fleet, a trace the requests, an algorithm the routing. Results go to
@@ -19,6 +21,11 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// List the routing algorithms with their parameters
     ListAlgorithms,
+    /// List GPUs, models, and the preset of each model on each GPU
+    ///
+    /// A preset is what a config with `gpu_type` and `model` gets: KV blocks, step time, price.
+    /// Example: `routesim catalogue --gpu H100Sxm --model Qwen3-32B --tensor-parallel 2`
+    Catalogue(CatalogueArgs),
     /// Run one algorithm and show its latencies, throughput and cost
     ///
     /// Example: `routesim run -c configs/default.toml -a prefix_aware`
@@ -38,6 +45,15 @@ pub(super) enum Command {
     Sweep(SweepArgs),
     /// Convert a trace to the compact format
     Convert(ConvertArgs),
+    /// Compare a measured run of a real engine with its simulation
+    ///
+    /// The trace has the times of the first and the last token of each request; docs/calibration.md
+    /// says how to measure them. Example: `routesim fidelity -c engine.toml -t measured.jsonl`
+    Fidelity(FidelityArgs),
+    /// Find the step times of an engine from a measured run
+    ///
+    /// Writes the config with its step model replaced, which is also where the search starts. Example: `routesim calibrate -c engine.toml -t measured.jsonl -o fitted.toml`
+    Calibrate(CalibrateArgs),
 }
 
 /// How results are shown.
@@ -49,6 +65,22 @@ pub(super) enum OutputFormat {
     Json,
     /// One row per run
     Csv,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CatalogueArgs {
+    /// Show this GPU only, and where its figures come from
+    #[arg(long, value_name = "NAME")]
+    pub(super) gpu: Option<String>,
+    /// Show this model only, and where its shape comes from
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// Put models on this many GPUs: 1, 2, 4 or 8 [default: the fewest that do]
+    #[arg(long, value_name = "N", value_parser = degree)]
+    pub(super) tensor_parallel: Option<u32>,
+    /// Show the catalogue in this form
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) format: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +211,65 @@ pub(super) struct ConvertArgs {
     /// Set how many tokens one id of `hash_ids` stands for [default: as the file or format says]
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
+}
+
+/// Reads how many GPUs share a model.
+fn degree(text: &str) -> Result<u32, String> {
+    let degree = text.parse().ok().filter(|degree| PARALLEL_DEGREES.contains(degree));
+    degree.ok_or_else(|| "expected 1, 2, 4 or 8".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScoredArgs {
+    /// Score from this request on, counted from 0 by arrival [default: the first]
+    ///
+    /// Every request is simulated, whichever are scored.
+    #[arg(long, value_name = "N")]
+    pub(super) from: Option<usize>,
+    /// Score the requests before this one [default: all]
+    #[arg(long, value_name = "M")]
+    pub(super) to: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FidelityArgs {
+    /// Describe the engine by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Compare with this measured run, "-" for standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) trace: PathBuf,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    /// Route by this algorithm, when the config has several backends
+    #[arg(short, long, value_name = "NAME", default_value = "round_robin")]
+    pub(super) algorithm: String,
+    #[command(flatten)]
+    pub(super) scored: ScoredArgs,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    /// Describe the engine by this TOML file
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Fit to this measured run of requests, "-" for standard input
+    #[arg(short, long, value_name = "PATH", required_unless_present = "steps")]
+    pub(super) trace: Option<PathBuf>,
+    /// Fit to the times of single steps in this CSV file instead
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["trace", "from", "to", "block_size"])]
+    pub(super) steps: Option<PathBuf>,
+    /// Set how many tokens one id of `hash_ids` stands for [default: as the file says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    #[command(flatten)]
+    pub(super) scored: ScoredArgs,
+    /// Write the calibrated config to this file, "-" for standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: PathBuf,
 }
 
 fn seeds() -> clap::builder::RangedI64ValueParser<u32> {

@@ -5,7 +5,9 @@
 
 mod algorithms;
 mod args;
+mod catalogue;
 mod error;
+mod fidelity;
 mod output;
 mod progress;
 mod results;
@@ -31,11 +33,14 @@ pub fn routesim(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     let done = match &cli.command {
         Command::ListAlgorithms => algorithms::list(),
+        Command::Catalogue(args) => catalogue::show(args),
         Command::Run(args) => run::run(args),
         Command::Compare(args) => run::compare_algorithms(args),
         Command::GenTrace(args) => traces::generate(args),
         Command::Sweep(args) => run::sweep(args),
         Command::Convert(args) => traces::convert(args),
+        Command::Fidelity(args) => fidelity::compare(args),
+        Command::Calibrate(args) => fidelity::find(args),
     };
     match done {
         Ok(()) => Exit::Success,

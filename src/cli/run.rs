@@ -144,7 +144,8 @@ fn show(
     })
 }
 
-fn open_output(path: Option<&Path>) -> Result<Option<OutputFile>, CliError> {
+/// Opens the file of `--output`, if there is one.
+pub(super) fn open_output(path: Option<&Path>) -> Result<Option<OutputFile>, CliError> {
     if path == Some(Path::new("-")) {
         return Err(CliError::new("--output - would mix with the tables on standard output")
             .hint("--format json prints the same document there"));

@@ -1,19 +1,25 @@
 //! The fleet: what it is made of and how one backend serves its requests.
 //!
 //! A [`Backend`] is one serving engine: a scheduler that composes steps as vLLM's does, a
-//! [`KvCache`] of blocks, and a [`StepModel`] that says how long a step takes. It knows nothing
+//! [`PrefixCache`] of blocks, and a [`StepModel`] that says how long a step takes. It knows nothing
 //! of routers or of other backends.
 
 mod backend;
 mod catalogue;
-mod kv_cache;
-mod sequence;
+mod prefix_cache;
+mod read;
 mod spec;
 mod step;
+mod work;
 
-pub use backend::{Backend, BackendStats, Notice, Refusal};
-pub use catalogue::{GPUS, Gpu};
-pub use kv_cache::KvCache;
-pub use sequence::Work;
+pub use backend::{Backend, HORIZON};
+pub use catalogue::{
+    AllReduce, Deployment, Dtype, Experts, Figure, GPUS, Gpu, Link, MODELS, Model,
+    PARALLEL_DEGREES, TooLarge,
+};
+pub use prefix_cache::{Hit, Holding, OwnBlocks, PrefixCache};
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
-pub use step::{BatchShape, ComputeModel, LinearModel, StepModel};
+pub use step::{
+    BatchShape, ComputeModel, DecodeLine, LONGEST_STEP_PS, LinearModel, SHORTEST_STEP_PS, StepModel,
+};
+pub use work::{BackendStats, Facts, Progress, Refusal, Work};

@@ -2,8 +2,11 @@
 
 use crate::units::{PS_PER_MS, PS_PER_S, SimDuration};
 
-/// No step is longer: a million seconds, so that the clock can't wrap within a step.
-const LONGEST_STEP_PS: u64 = 1_000_000 * PS_PER_S;
+/// No step is shorter, in picoseconds: time goes on.
+pub const SHORTEST_STEP_PS: u64 = 1;
+/// No step is longer, in picoseconds: a million seconds, so that the clock can't wrap within a
+/// step.
+pub const LONGEST_STEP_PS: u64 = 1_000_000 * PS_PER_S;
 
 /// What a step computes. Both step models cost O(1) in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,9 +42,15 @@ pub struct ComputeModel {
 /// t = step + prefill_token P + decode D + context_token K + attention_pair A
 ///     + prefill_step (if P > 0)
 ///     + token (P + D) + knee_token max(0, P + D - knee_tokens)
+///     + expert (1 - (1 - experts_per_token / experts)^(P + D))
 /// ```
 ///
-/// The first step of a backend takes `first_step` more, which stands for lazy initialisation.
+/// The last term is the reading of expert weights: the share of experts that some token of the
+/// step is sent to, when each token is sent to its experts evenly. All-reduces of tensor
+/// parallelism have no terms of their own: their latency is part of `step`, their bytes of `token`.
+///
+/// Apart from steps, the engine's loop is blocked for `first_launch` in its first launch, which
+/// stands for lazy initialisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinearModel {
     /// Every step.
@@ -62,23 +71,40 @@ pub struct LinearModel {
     pub knee_token_ms: f64,
     /// Where the knee is, in tokens.
     pub knee_tokens: u32,
-    /// Once, in a backend's first step.
-    pub first_step_ms: f64,
+    /// A step that reads all experts.
+    pub expert_ms: f64,
+    /// Experts of a layer.
+    pub experts: u32,
+    /// Experts that a token is sent to.
+    pub experts_per_token: u32,
+    /// Once, in a backend's first launch.
+    pub first_launch_ms: f64,
+}
+
+/// The time of a step that has decodes only, as a straight line over the tokens of their contexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLine {
+    /// Picoseconds of the step without any context, at most [`LONGEST_STEP_PS`].
+    pub base_ps: u64,
+    /// Picoseconds of each token of context.
+    pub context_token_ps: u64,
 }
 
 /// [`LinearModel`] with each coefficient rounded once to whole picoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct LinearPs {
     step: u64,
+    /// The coefficient of every token is part of this one and of `decode`.
     prefill_token: u64,
     decode: u64,
     context_token: u64,
     attention_half: u64,
     prefill_step: u64,
-    token: u64,
     knee_token: u64,
     knee_tokens: u64,
-    first_step: u64,
+    /// Time of the experts by tokens of the step; the last entry holds for all more tokens.
+    experts: Vec<u64>,
+    first_launch: u64,
 }
 
 /// Says how long a step takes: integers inside, so any grouping of steps sums to the same time.
@@ -116,31 +142,59 @@ impl ComputeModel {
     }
 
     fn step_ps(&self, shape: &BatchShape) -> u64 {
-        let decodes = usize::try_from(shape.decodes).expect("a batch fits in memory");
-        let decode_ps = match self.decodes_ps.get(decodes) {
+        let prefill_ps = shape.prefill_tokens.saturating_mul(self.prefill_token_ps);
+        prefill_ps.saturating_add(self.decode_ps(shape.decodes))
+    }
+
+    fn decode_ps(&self, decodes: u64) -> u64 {
+        let tabled = usize::try_from(decodes).ok().and_then(|batch| self.decodes_ps.get(batch));
+        match tabled {
             Some(ps) => *ps,
-            None => shape.decodes.saturating_mul(self.saturated_decode_ps),
-        };
-        shape.prefill_tokens.saturating_mul(self.prefill_token_ps).saturating_add(decode_ps)
+            None => decodes.saturating_mul(self.saturated_decode_ps),
+        }
     }
 }
 
 impl LinearPs {
+    fn new(model: &LinearModel) -> Self {
+        let ps = |ms: f64| whole_ps(ms * PS_PER_MS as f64);
+        let token = ps(model.token_ms);
+        Self {
+            step: ps(model.step_ms),
+            prefill_token: ps(model.prefill_token_ms).saturating_add(token),
+            decode: ps(model.decode_ms).saturating_add(token),
+            context_token: ps(model.context_token_ms),
+            attention_half: ps(model.attention_pair_ms / 2.0),
+            prefill_step: ps(model.prefill_step_ms),
+            knee_token: ps(model.knee_token_ms),
+            knee_tokens: u64::from(model.knee_tokens),
+            experts: experts_ps(model),
+            first_launch: ps(model.first_launch_ms),
+        }
+    }
+
     fn step_ps(&self, shape: &BatchShape) -> u64 {
-        let tokens = shape.prefill_tokens + shape.decodes;
-        let prefill_step = if shape.prefill_tokens > 0 { self.prefill_step } else { 0 };
-        [
-            (1, self.step),
-            (shape.prefill_tokens, self.prefill_token),
-            (shape.decodes, self.decode),
-            (shape.context_tokens, self.context_token),
-            (shape.attention_halves, self.attention_half),
-            (1, prefill_step),
-            (tokens, self.token),
-            (tokens.saturating_sub(self.knee_tokens), self.knee_token),
-        ]
-        .iter()
-        .fold(0, |sum: u64, (units, each)| sum.saturating_add(units.saturating_mul(*each)))
+        let prefill = shape.prefill_tokens.saturating_mul(self.prefill_token);
+        let attention = shape.attention_halves.saturating_mul(self.attention_half);
+        let prefill_step = u64::from(shape.prefill_tokens > 0) * self.prefill_step;
+        let context = shape.context_tokens.saturating_mul(self.context_token);
+        let tokens = shape.prefill_tokens.saturating_add(shape.decodes);
+        self.base_ps(tokens, shape.decodes)
+            .saturating_add(prefill)
+            .saturating_add(attention)
+            .saturating_add(prefill_step)
+            .saturating_add(context)
+    }
+
+    /// Returns the time of what is neither prefill nor context, in a step of so many tokens in all.
+    fn base_ps(&self, tokens: u64, decodes: u64) -> u64 {
+        let beyond_knee = tokens.saturating_sub(self.knee_tokens);
+        let last = self.experts.len() - 1;
+        let experts = self.experts[usize::try_from(tokens).map_or(last, |at| at.min(last))];
+        self.step
+            .saturating_add(experts)
+            .saturating_add(decodes.saturating_mul(self.decode))
+            .saturating_add(beyond_knee.saturating_mul(self.knee_token))
     }
 }
 
@@ -152,33 +206,67 @@ impl StepModel {
 
     /// Rounds linear coefficients to picoseconds.
     pub fn linear(model: &LinearModel) -> Self {
-        let ps = |ms: f64| whole_ps(ms * PS_PER_MS as f64);
-        Self(Form::Linear(LinearPs {
-            step: ps(model.step_ms),
-            prefill_token: ps(model.prefill_token_ms),
-            decode: ps(model.decode_ms),
-            context_token: ps(model.context_token_ms),
-            attention_half: ps(model.attention_pair_ms / 2.0),
-            prefill_step: ps(model.prefill_step_ms),
-            token: ps(model.token_ms),
-            knee_token: ps(model.knee_token_ms),
-            knee_tokens: u64::from(model.knee_tokens),
-            first_step: ps(model.first_step_ms),
-        }))
+        Self(Form::Linear(LinearPs::new(model)))
     }
 
-    /// Returns how long a step of this shape takes. `shape` must not be empty: an idle backend
-    /// takes no step.
-    pub fn step_time(&self, shape: &BatchShape, first: bool) -> SimDuration {
-        let ps = match &self.0 {
+    /// Returns how long a step of this shape takes, without the first launch. `shape` must not be
+    /// empty: an idle backend takes no step.
+    pub fn step_time(&self, shape: &BatchShape) -> SimDuration {
+        clamped(match &self.0 {
             Form::Compute(model) => model.step_ps(shape),
-            Form::Linear(model) => {
-                let extra = if first { model.first_step } else { 0 };
-                model.step_ps(shape).saturating_add(extra)
-            }
-        };
-        SimDuration::from_ps(ps.clamp(1, LONGEST_STEP_PS))
+            Form::Linear(model) => model.step_ps(shape),
+        })
     }
+
+    /// Returns how long a backend's loop is blocked in its first launch.
+    pub fn first_launch(&self) -> SimDuration {
+        match &self.0 {
+            Form::Compute(_) => SimDuration::ZERO,
+            Form::Linear(model) => SimDuration::from_ps(model.first_launch),
+        }
+    }
+
+    /// Returns the time of steps of so many decodes and nothing else. It agrees with
+    /// [`Self::step_time`] to the picosecond.
+    pub fn decode_line(&self, decodes: u64) -> DecodeLine {
+        let (base_ps, context_token_ps) = match &self.0 {
+            Form::Compute(model) => (model.decode_ps(decodes), 0),
+            Form::Linear(model) => (model.base_ps(decodes, decodes), model.context_token),
+        };
+        // A longer base would be cut with its step.
+        DecodeLine { base_ps: base_ps.min(LONGEST_STEP_PS), context_token_ps }
+    }
+}
+
+impl DecodeLine {
+    /// Returns how long a step takes whose decodes have so many tokens of context together, the
+    /// new ones included.
+    pub fn step_time(self, context_tokens: u64) -> SimDuration {
+        let context = context_tokens.saturating_mul(self.context_token_ps);
+        clamped(self.base_ps.saturating_add(context))
+    }
+}
+
+fn clamped(ps: u64) -> SimDuration {
+    SimDuration::from_ps(ps.clamp(SHORTEST_STEP_PS, LONGEST_STEP_PS))
+}
+
+/// Returns the time of the experts for 0, 1, 2, … tokens, up to where one token more does not take
+/// a picosecond more.
+fn experts_ps(model: &LinearModel) -> Vec<u64> {
+    let all = model.expert_ms * PS_PER_MS as f64;
+    let mut table = vec![0];
+    if all <= 0.0 || model.experts == 0 {
+        return table;
+    }
+    let missed_by_one = 1.0 - f64::from(model.experts_per_token) / f64::from(model.experts);
+    let mut missed = 1.0;
+    // The share that no token reads falls at least by one part in `experts`, so this ends.
+    while missed * all >= 0.5 && missed_by_one < 1.0 {
+        missed *= missed_by_one;
+        table.push(whole_ps(all * (1.0 - missed)));
+    }
+    table
 }
 
 /// Rounds a non-negative number of picoseconds to the nearest whole one.
@@ -190,6 +278,8 @@ fn whole_ps(ps: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn guide() -> StepModel {
@@ -198,7 +288,7 @@ mod tests {
 
     fn ms(model: &StepModel, prefill_tokens: u64, decodes: u64) -> f64 {
         let shape = BatchShape { prefill_tokens, decodes, ..BatchShape::default() };
-        model.step_time(&shape, false).as_ms()
+        model.step_time(&shape).as_ms()
     }
 
     #[test]
@@ -222,7 +312,7 @@ mod tests {
             context_token_ms: 1e-4,
             attention_pair_ms: 1e-5,
             prefill_step_ms: 3.0,
-            first_step_ms: 400.0,
+            first_launch_ms: 400.0,
             ..LinearModel::default()
         });
         // One chunk of 100 tokens after 200: pairs = 100·(200 + 50); two decodes of 1,000 tokens.
@@ -233,8 +323,8 @@ mod tests {
             attention_halves: 100 * (2 * 200 + 100),
         };
         let expected = 10.0 + 5.0 + 0.04 + 0.2 + 0.25 + 3.0;
-        assert!((model.step_time(&shape, false).as_ms() - expected).abs() < 1e-9);
-        assert!((model.step_time(&shape, true).as_ms() - expected - 400.0).abs() < 1e-9);
+        assert!((model.step_time(&shape).as_ms() - expected).abs() < 1e-9);
+        assert!((model.first_launch().as_ms() - 400.0).abs() < 1e-9);
     }
 
     #[test]
@@ -248,5 +338,86 @@ mod tests {
         });
         assert!((ms(&model, 300, 20) - (6.0 + 320.0 * 0.004)).abs() < 1e-9);
         assert!((ms(&model, 400, 20) - (6.0 + 420.0 * 0.004 + 100.0 * 0.014)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn experts_are_read_as_tokens_reach_them() {
+        let model = |experts_per_token| {
+            StepModel::linear(&LinearModel {
+                step_ms: 1.0,
+                expert_ms: 8.0,
+                experts: 4,
+                experts_per_token,
+                ..LinearModel::default()
+            })
+        };
+        // One token reads 2 of 4 experts, two tokens 1 - 1/4 of them, three 1 - 1/8.
+        for (tokens, expected) in [(1, 5.0), (2, 7.0), (3, 8.0), (1_000, 9.0)] {
+            assert!((ms(&model(2), 0, tokens) - expected).abs() < 1e-9, "{tokens} decodes");
+            assert!((ms(&model(2), tokens, 0) - expected).abs() < 1e-9, "{tokens} of a prompt");
+        }
+        assert!((ms(&model(4), 0, 1) - 9.0).abs() < 1e-9, "every token reads all");
+        assert!((ms(&model(4), 1_000, 24) - 9.0).abs() < 1e-9);
+    }
+
+    fn any_model() -> impl Strategy<Value = StepModel> {
+        // Squares of a wide range, so that tiny, ordinary and absurd coefficients all come up.
+        let ms = || prop_oneof![Just(0.0), 0.0..1.0_f64, (0.0..1e3_f64).prop_map(|x| x * x)];
+        let linear = (prop::array::uniform9(ms()), 0..2_000_u32, 1..300_u32, 1..300_u32);
+        let linear = linear.prop_map(|(ms, knee_tokens, experts, chosen)| {
+            StepModel::linear(&LinearModel {
+                step_ms: ms[0],
+                prefill_token_ms: ms[1],
+                decode_ms: ms[2],
+                context_token_ms: ms[3],
+                attention_pair_ms: ms[4],
+                prefill_step_ms: ms[5],
+                token_ms: ms[6],
+                knee_token_ms: ms[7],
+                knee_tokens,
+                expert_ms: ms[8],
+                experts: experts.max(chosen),
+                experts_per_token: chosen,
+                first_launch_ms: 0.0,
+            })
+        });
+        let compute = (1.0..1e9_f64, 1.0..1e4_f64, 1..512_u32, 1.0..1e6_f64);
+        let compute = compute.prop_map(|(prefill, one, batch, most)| {
+            StepModel::compute(ComputeModel::new(prefill, one, batch, most))
+        });
+        prop_oneof![3 => linear, 1 => compute]
+    }
+
+    proptest! {
+        #[test]
+        fn the_decode_line_agrees_with_the_step_time(
+            model in any_model(),
+            decodes in prop_oneof![0..2_000_u64, 0..(1_u64 << 20)],
+            context_tokens in prop_oneof![0..1_000_000_u64, any::<u64>()],
+        ) {
+            let shape = BatchShape { decodes, context_tokens, ..BatchShape::default() };
+            let line = model.decode_line(decodes);
+            prop_assert_eq!(line.step_time(context_tokens), model.step_time(&shape));
+            let whole = u128::from(line.base_ps)
+                + u128::from(line.context_token_ps) * u128::from(context_tokens);
+            let bounds = (u128::from(SHORTEST_STEP_PS), u128::from(LONGEST_STEP_PS));
+            let clamped = whole.clamp(bounds.0, bounds.1);
+            prop_assert_eq!(clamped, u128::from(model.step_time(&shape).as_ps()));
+        }
+
+        #[test]
+        fn more_work_never_takes_less_time(
+            model in any_model(),
+            fewer in prop::array::uniform4(0..5_000_u64),
+            more in prop::array::uniform4(0..5_000_u64),
+        ) {
+            // The guide's own model can have a decode rate that grows faster than the batch.
+            prop_assume!(matches!(model.0, Form::Linear(_)));
+            let shape = |[prefill_tokens, decodes, context_tokens, attention_halves]: [u64; 4]| {
+                BatchShape { prefill_tokens, decodes, context_tokens, attention_halves }
+            };
+            let sum = std::array::from_fn(|at| fewer[at] + more[at]);
+            prop_assert!(model.step_time(&shape(fewer)) <= model.step_time(&shape(sum)));
+        }
     }
 }

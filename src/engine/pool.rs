@@ -2,23 +2,38 @@
 
 use std::ops::Range;
 
-use crate::cluster::Backend;
 use crate::rng::Stream;
 use crate::router::{
-    Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, RequestView, RouteContext,
+    Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, Needs, RejectReason, RequestView,
+    RouteContext,
 };
-use crate::trace::{Chain, ONE_LEVEL, Trace};
-use crate::units::{BackendId, RequestId, SimTime};
+use crate::trace::{Chain, ONE_LEVEL, Path};
+use crate::units::{BackendId, SimTime};
+use crate::workload::Arriving;
+
+use super::fleet::{Fleet, Followed};
+use super::min_tree::MinTree;
+use super::sim::Sink;
+
+/// From this size on the router keeps an index of its counters.
+const LARGE: usize = 32;
 
 /// A range of backends and the router in front of them.
 pub(super) struct Pool {
-    first: usize,
+    range: Range<usize>,
     algorithm: Box<dyn Algorithm>,
-    needs_cache: bool,
+    needs: Needs,
     common: CommonPrefix,
     rng: Stream,
-    /// Reports are refreshed at each decision; `outstanding` is the router's own count.
     views: Vec<BackendView>,
+    /// Requests sent to each and not known to have left. What an algorithm sees of it is kept
+    /// apart, so that one that looks without need can't go unnoticed.
+    inside: Vec<u32>,
+    max_queue_depth: u32,
+    /// Backends with so many inside that they may be full.
+    crowded: usize,
+    /// Counters of backends that accept requests, where they are many.
+    least: Option<MinTree>,
 }
 
 /// The block ids that every prompt seen so far begins with.
@@ -41,14 +56,14 @@ impl CommonPrefix {
 }
 
 /// The caches as they are, for one prompt.
-struct TrueCaches<'a, 't> {
-    backends: &'a [Backend<'t>],
-    chain: Chain<'t>,
+struct TrueCaches<'a> {
+    fleet: &'a Fleet,
+    path: Path,
 }
 
-impl CacheView for TrueCaches<'_, '_> {
+impl CacheView for TrueCaches<'_> {
     fn matched_tokens(&self, backend: BackendId) -> u32 {
-        self.backends[backend.index()].cached_tokens(&self.chain)
+        self.fleet.cached_tokens(backend, self.path)
     }
 }
 
@@ -61,81 +76,164 @@ impl CacheView for Unseen {
     }
 }
 
+/// A request at its router.
+pub(super) struct Asking<'t> {
+    pub(super) arriving: Arriving<'t>,
+    pub(super) path: Path,
+    pub(super) now: SimTime,
+}
+
 impl Pool {
     pub(super) fn new(
         spec: &AlgorithmSpec,
-        backends: Range<usize>,
+        range: Range<usize>,
         max_queue_depth: u32,
         rng: Stream,
     ) -> Self {
         let algorithm = spec.build();
+        let needs = algorithm.needs();
         let view = |index| BackendView {
             id: BackendId::at(index),
-            outstanding: 0,
-            waiting: 0,
-            kv_usage: 0.0,
+            outstanding: if needs.counters { 0 } else { u32::MAX },
+            waiting: u32::MAX,
+            kv_usage: f64::NAN,
+            full: false,
             max_queue_depth,
         };
+        let len = range.len();
+        let least = (needs.counters && len >= LARGE).then(|| {
+            let mut tree = MinTree::new(len);
+            (0..len).for_each(|index| tree.set(index, 0));
+            tree
+        });
         Self {
-            first: backends.start,
-            needs_cache: algorithm.needs().cache,
-            common: CommonPrefix::default(),
+            views: range.clone().map(view).collect(),
+            range,
+            needs,
             algorithm,
+            common: CommonPrefix::default(),
             rng,
-            views: backends.map(view).collect(),
+            inside: vec![0; len],
+            max_queue_depth,
+            crowded: 0,
+            least,
+        }
+    }
+
+    /// What of the fleet must be followed for the algorithm.
+    pub(super) fn followed(&self) -> Followed {
+        match self.needs {
+            Needs { cache: true, .. } => Followed::EndsAndCaches,
+            Needs { counters: true, .. } => Followed::Ends,
+            Needs { .. } => Followed::Nothing,
         }
     }
 
     /// Asks the algorithm where the request goes, and counts it as outstanding there.
     pub(super) fn route(
         &mut self,
-        id: RequestId,
-        now: SimTime,
-        trace: &Trace,
-        backends: &[Backend<'_>],
+        asking: &Asking<'_>,
+        fleet: &mut Fleet,
+        sink: &mut impl Sink,
     ) -> Decision {
-        for view in &mut self.views {
-            let backend = &backends[view.id.index()];
-            view.waiting = u32::try_from(backend.waiting()).unwrap_or(u32::MAX);
-            view.kv_usage = backend.cache().usage();
-        }
-        let chain = trace.chain(id);
+        self.look(fleet, asking.now, sink);
+        let Arriving { arrival, prompt_tokens, session, chain, .. } = asking.arriving;
         let request = RequestView {
-            arrival: trace.arrival(id),
-            prompt_tokens: trace.prompt_tokens(id),
+            arrival,
+            prompt_tokens,
             shared_tokens: chain.shared_tokens,
-            common_tokens: if self.needs_cache { self.common.narrow(&chain) } else { 0 },
-            session: trace.session(id),
+            common_tokens: if self.needs.cache { self.common.narrow(&chain) } else { 0 },
+            session,
         };
-        let caches = TrueCaches { backends, chain };
-        let cache: &dyn CacheView = if self.needs_cache { &caches } else { &Unseen };
-        let mut context = RouteContext { now, rng: &mut self.rng, cache };
+        let caches = TrueCaches { fleet, path: asking.path };
+        let cache: &dyn CacheView = if self.needs.cache { &caches } else { &Unseen };
+        let mut context = RouteContext {
+            now: asking.now,
+            rng: &mut self.rng,
+            cache,
+            least_outstanding: self.least.as_ref().map(|tree| match tree.least() {
+                u64::MAX => Decision::Reject(RejectReason::NoBackend),
+                _ => Decision::To(BackendId::at(self.range.start + tree.first())),
+            }),
+        };
         let decision = self.algorithm.route(&request, &self.views, &mut context);
         if let Decision::To(backend) = decision {
-            self.views[backend.index() - self.first].outstanding += 1;
+            self.count(backend.index() - self.range.start, 1);
         }
         decision
     }
 
-    /// Counts a request that was sent to `backend` as gone from there.
-    pub(super) fn done(&mut self, backend: BackendId) {
-        let view = &mut self.views[backend.index() - self.first];
-        let left = view.outstanding.checked_sub(1);
-        view.outstanding = left.expect("a request ends where it was sent, once");
-    }
-
     /// Returns the indices of its backends.
     pub(super) fn range(&self) -> Range<usize> {
-        self.first..self.first + self.views.len()
-    }
-
-    /// Returns whether `backend` belongs to this pool.
-    pub(super) fn has(&self, backend: BackendId) -> bool {
-        self.range().contains(&backend.index())
+        self.range.clone()
     }
 
     pub(super) fn diagnostics(&self) -> Vec<(&'static str, f64)> {
         self.algorithm.diagnostics()
+    }
+
+    /// Carries the fleet as far forward as the algorithm looks, and refreshes the views.
+    fn look(&mut self, fleet: &mut Fleet, now: SimTime, sink: &mut impl Sink) {
+        if self.needs.counters || self.needs.cache {
+            fleet.catch_up(now, sink);
+        }
+        if self.needs.reports {
+            for index in 0..self.views.len() {
+                let id = self.views[index].id;
+                fleet.advance(id, now, sink);
+                let view = &mut self.views[index];
+                view.waiting = fleet.waiting(id);
+                view.kv_usage = fleet.kv_usage(id);
+            }
+        }
+        self.take_left(fleet);
+        if self.crowded > 0 {
+            for index in 0..self.views.len() {
+                if self.inside[index] >= self.max_queue_depth {
+                    fleet.advance(self.views[index].id, now, sink);
+                }
+            }
+            self.take_left(fleet);
+            for index in 0..self.views.len() {
+                if self.inside[index] >= self.max_queue_depth || self.views[index].full {
+                    let waiting = fleet.waiting(self.views[index].id);
+                    self.views[index].full = waiting >= self.max_queue_depth;
+                    self.index(index);
+                }
+            }
+        }
+    }
+
+    fn take_left(&mut self, fleet: &mut Fleet) {
+        let range = self.range();
+        fleet.take_left(&range, |id, requests| {
+            self.count(id.index() - range.start, -i64::from(requests));
+        });
+    }
+
+    fn count(&mut self, index: usize, change: i64) {
+        let before = self.inside[index];
+        let after = u32::try_from(i64::from(before) + change);
+        let after = after.expect("a request ends where it was sent, once");
+        self.inside[index] = after;
+        let crowds = |inside: u32| inside >= self.max_queue_depth;
+        self.crowded += usize::from(crowds(after));
+        self.crowded -= usize::from(crowds(before));
+        if !crowds(after) {
+            self.views[index].full = false;
+        }
+        if self.needs.counters {
+            self.views[index].outstanding = after;
+            self.index(index);
+        }
+    }
+
+    fn index(&mut self, index: usize) {
+        if let Some(tree) = &mut self.least {
+            let number =
+                if self.views[index].full { u64::MAX } else { u64::from(self.inside[index]) };
+            tree.set(index, number);
+        }
     }
 }
 

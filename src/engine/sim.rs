@@ -1,24 +1,24 @@
-//! The event loop.
+//! A run: requests as they arrive, routed and served.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cluster::{
-    Backend, BackendStats, ClusterSpec, DisaggregatedSpec, Notice, Refusal, Work,
-};
+use crate::cluster::{BackendStats, ClusterSpec, DisaggregatedSpec, Facts, HORIZON, Refusal, Work};
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
-use crate::trace::Trace;
-use crate::units::{BackendId, PS_PER_S, RequestId, SimDuration, SimTime};
-use crate::workload::Window;
+use crate::trace::{ONE_LEVEL, Segments, Trace};
+use crate::units::{BackendId, RequestId, SimDuration, SimTime};
+use crate::workload::{Arrivals, Arriving, Requests, Window};
 
-use super::events::{Event, EventQueue};
-use super::pool::Pool;
-
-/// No run goes on for longer: 150 days of simulated time, so that the clock can't wrap.
-const HORIZON: SimTime = SimTime::from_ps(150 * 86_400 * PS_PER_S);
+use super::fleet::{Fleet, Followed};
+use super::pool::{Asking, Pool};
 
 /// Receives facts as they happen.
+///
+/// Backends that do not affect one another need not be in step, so facts of different backends may
+/// come out of order. Nothing that a sink computes may depend on their order.
 pub trait Sink {
     /// That many tokens of measured requests each came `gap` after the one before it.
     fn token_gaps(&mut self, gap: SimDuration, tokens: u64);
@@ -32,10 +32,6 @@ pub trait Sink {
             gap += growth;
         }
     }
-
-    /// A request got a token `gap` after the one before it.
-    #[cfg(test)]
-    fn token(&mut self, _request: RequestId, _gap: SimDuration) {}
 
     /// What became of a request: exactly one call for each.
     fn outcome(&mut self, record: &RequestRecord);
@@ -83,7 +79,7 @@ pub struct RequestRecord {
 /// The facts of a whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
-    /// When the last event happened.
+    /// When the last thing happened.
     pub end: SimTime,
     /// By backend.
     pub backends: Vec<BackendStats>,
@@ -91,7 +87,7 @@ pub struct RunRecord {
     pub pools: Vec<Range<usize>>,
     /// Measured requests handed to each backend; by backend.
     pub dispatched: Vec<u64>,
-    /// Events handled, arrivals included.
+    /// Arrivals, steps and transfers.
     pub events: u64,
     /// The algorithm's figures of its own state.
     pub diagnostics: Vec<(&'static str, f64)>,
@@ -115,22 +111,29 @@ pub enum SimError {
     },
 }
 
+/// KV on its way, by its time and request.
+type Transfer = Reverse<(SimTime, RequestId, BackendId, BackendId)>;
+
 /// One run, ready to go.
-pub struct Sim<'t> {
-    trace: &'t Trace,
+pub struct Sim<'w> {
+    arrivals: Arrivals<'w>,
+    segments: Arc<Segments>,
     window: Window,
     disaggregated: Option<DisaggregatedSpec>,
-    backends: Vec<Backend<'t>>,
+    fleet: Fleet,
     pools: Vec<Pool>,
-    events: EventQueue,
-    records: Vec<RequestRecord>,
+    transfers: BinaryHeap<Transfer>,
+    /// Requests that are to be sent on, as they came; until their first token is made.
+    to_send_on: BTreeMap<RequestId, Arriving<'w>>,
+    /// Requests whose KV is on its way.
+    in_transit: BTreeMap<RequestId, Work>,
     dispatched: Vec<u64>,
-    notices: Vec<Notice>,
-    num_events: u64,
+    arrived: u64,
+    transferred: u64,
     now: SimTime,
 }
 
-impl<'t> Sim<'t> {
+impl<'w> Sim<'w> {
     /// Sets up a run of `trace` on `cluster` under an algorithm. `window` is what is
     /// measured; `seed` moves the router's own draws only.
     ///
@@ -140,7 +143,7 @@ impl<'t> Sim<'t> {
     pub fn new(
         cluster: &ClusterSpec,
         algorithm: &AlgorithmSpec,
-        trace: &'t Trace,
+        trace: &'w Trace,
         window: Window,
         seed: u64,
     ) -> Result<Self, SimError> {
@@ -148,29 +151,69 @@ impl<'t> Sim<'t> {
             let (trace_block, kv_block_size) = (trace.block_tokens(), cluster.kv_block_size);
             return Err(SimError::BlocksDontFit { trace_block, kv_block_size });
         }
-        let step_model = Arc::new(cluster.step_model());
+        let segments = Segments::new(trace, cluster.kv_block_size);
+        Ok(Self::build(cluster, algorithm, trace.into(), segments, window, seed))
+    }
+
+    /// Sets up a run as [`new`](Self::new) does, of requests that need not be in memory.
+    ///
+    /// # Errors
+    ///
+    /// When trace blocks and engine blocks do not divide one another.
+    pub fn of_requests(
+        cluster: &ClusterSpec,
+        algorithm: &AlgorithmSpec,
+        requests: &'w Requests,
+        window: Window,
+        seed: u64,
+    ) -> Result<Self, SimError> {
+        match requests {
+            Requests::Columns(trace) => Self::new(cluster, algorithm, trace, window, seed),
+            Requests::Streamed(stream) => {
+                let segments = Segments::one_level(stream.group_tokens(), cluster.kv_block_size);
+                Ok(Self::build(cluster, algorithm, requests.arrivals(), segments, window, seed))
+            }
+        }
+    }
+
+    fn build(
+        cluster: &ClusterSpec,
+        algorithm: &AlgorithmSpec,
+        arrivals: Arrivals<'w>,
+        segments: Segments,
+        window: Window,
+        seed: u64,
+    ) -> Self {
+        let segments = Arc::new(segments);
         let num_backends = cluster.num_backends as usize;
-        let backend = |_| Backend::new(cluster, Arc::clone(&step_model), window);
         let first_decode = cluster.disaggregated.map(|split| split.prefill_backends as usize);
         let split = first_decode.map(|first| [(0, first), (first, num_backends)]);
-        let pool_ranges = split.map_or_else(|| vec![(0, num_backends)], |s| s.to_vec());
-        let pool = |(entity, (start, end)): (u64, (usize, usize))| {
+        let pool = |(entity, (first, end)): (u64, (usize, usize))| {
             let rng = Stream::new(seed, "router", entity);
-            Pool::new(algorithm, start..end, cluster.max_queue_depth, rng)
+            Pool::new(algorithm, first..end, cluster.max_queue_depth, rng)
         };
-        Ok(Self {
-            trace,
+        let ranges = split.map_or_else(|| vec![(0, num_backends)], |split| split.to_vec());
+        let pools: Vec<Pool> = (0..).zip(ranges).map(pool).collect();
+        let followed = match pools[0].followed() {
+            // A transfer begins when a request is done, so that must be known in time.
+            Followed::Nothing if pools.len() > 1 => Followed::Ends,
+            followed => followed,
+        };
+        Self {
+            arrivals,
+            fleet: Fleet::new(cluster, &segments, window, followed),
+            segments,
             window,
             disaggregated: cluster.disaggregated,
-            backends: (0..num_backends).map(backend).collect(),
-            pools: (0..).zip(pool_ranges).map(pool).collect(),
-            events: EventQueue::default(),
-            records: trace.ids().map(|id| untouched(trace, id)).collect(),
+            pools,
+            transfers: BinaryHeap::new(),
+            to_send_on: BTreeMap::new(),
+            in_transit: BTreeMap::new(),
             dispatched: vec![0; num_backends],
-            notices: Vec::new(),
-            num_events: 0,
+            arrived: 0,
+            transferred: 0,
             now: SimTime::ZERO,
-        })
+        }
     }
 
     /// Runs until every request has its outcome.
@@ -178,235 +221,167 @@ impl<'t> Sim<'t> {
     /// # Errors
     ///
     /// When simulated time passes 150 days.
-    pub fn run(self, sink: &mut impl Sink) -> Result<RunRecord, SimError> {
-        self.run_watched(sink, |_| {})
-    }
-
-    /// Runs and calls `watch` after every event.
-    pub(super) fn run_watched(
-        mut self,
-        sink: &mut impl Sink,
-        mut watch: impl FnMut(&Self),
-    ) -> Result<RunRecord, SimError> {
-        let mut arrivals = self.trace.ids().peekable();
-        loop {
-            let arrival = arrivals.peek().map(|id| self.trace.arrival(*id));
-            let event = self.events.next_time();
-            match (arrival, event) {
-                (Some(at), next) if next.is_none_or(|next| at <= next) => {
-                    self.advance(at)?;
-                    if let Some(id) = arrivals.next() {
-                        self.arrive(id, sink);
-                    }
-                }
-                (_, Some(at)) => {
-                    self.advance(at)?;
-                    if let Some((_, event)) = self.events.pop() {
-                        self.handle(event, sink);
-                    }
-                }
-                (_, None) => break,
+    pub fn run(mut self, sink: &mut impl Sink) -> Result<RunRecord, SimError> {
+        while let Some(arriving) = self.arrivals.next() {
+            let now = arriving.arrival;
+            debug_assert!(now >= self.now, "requests arrive in the order of time");
+            if now > HORIZON {
+                return Err(SimError::TooLong);
             }
-            watch(&self);
+            if self.disaggregated.is_some() {
+                self.settle(now, sink);
+            }
+            self.now = now;
+            self.arrived += 1;
+            self.arrive(arriving, sink);
         }
-        let lost = self.records.iter().filter(|record| record.outcome == Outcome::Unserved);
-        for record in lost {
-            sink.outcome(record);
+        if self.disaggregated.is_some() {
+            self.settle(SimTime::MAX, sink);
         }
-        Ok(RunRecord {
-            end: self.now,
-            backends: self.backends.iter().map(Backend::stats).collect(),
-            pools: self.pools.iter().map(Pool::range).collect(),
-            dispatched: self.dispatched,
-            events: self.num_events,
-            diagnostics: self.pools.first().map_or_else(Vec::new, Pool::diagnostics),
-        })
-    }
-
-    /// Checks the laws of every backend between events.
-    #[cfg(test)]
-    pub(super) fn check(&self) {
-        let settled = self.events.next_time() != Some(self.now);
-        for backend in &self.backends {
-            backend.check(settled);
+        for index in 0..self.fleet.len() {
+            self.fleet.advance(BackendId::at(index), SimTime::MAX, sink);
         }
-    }
-
-    fn advance(&mut self, to: SimTime) -> Result<(), SimError> {
-        assert!(to >= self.now, "the clock went back from {} to {to}", self.now);
-        if to > HORIZON {
+        if self.fleet.is_cut_off() {
             return Err(SimError::TooLong);
         }
-        self.now = to;
-        self.num_events += 1;
-        Ok(())
+        for work in self.fleet.live() {
+            sink.outcome(&RequestRecord::new(work, Outcome::Unserved));
+        }
+        Ok(self.record())
     }
 
-    fn handle(&mut self, event: Event, sink: &mut impl Sink) {
-        match event {
-            Event::Delivery { request, from, to } => self.deliver(request, from, to, sink),
-            Event::StepEnd(id) => {
-                let mut notices = std::mem::take(&mut self.notices);
-                self.backends[id.index()].finish_step(self.now, &mut notices);
-                self.note(id, &notices, sink);
-                notices.clear();
-                self.notices = notices;
-                self.schedule(id, sink);
-            }
-            // Something else of this instant may have set it to work already.
-            Event::Wake(id) if self.backends[id.index()].next_end().is_none() => {
-                self.schedule(id, sink);
-            }
-            Event::Wake(_) => {}
+    fn record(self) -> RunRecord {
+        let backends = self.fleet.stats();
+        let steps: u64 = backends.iter().map(|backend| backend.steps).sum();
+        RunRecord {
+            end: self.now.max(self.fleet.ended_at()),
+            backends,
+            pools: self.pools.iter().map(Pool::range).collect(),
+            dispatched: self.dispatched,
+            events: self.arrived + self.transferred + steps,
+            diagnostics: self.pools.first().map_or_else(Vec::new, Pool::diagnostics),
         }
     }
 
-    fn arrive(&mut self, id: RequestId, sink: &mut impl Sink) {
-        match self.pools[0].route(id, self.now, self.trace, &self.backends) {
-            Decision::Reject(reason) => self.end(id, Outcome::Rejected(reason), sink),
-            Decision::To(backend) => {
-                self.records[id.index()].backend = Some(backend);
-                let work = self.work(id, 0);
-                self.hand_over(work, backend, sink);
+    fn arrive(&mut self, arriving: Arriving<'w>, sink: &mut impl Sink) {
+        let path = match arriving.chain.block_tokens {
+            ONE_LEVEL => self.segments.path_of_chain(&arriving.chain),
+            _ => self.segments.path(arriving.request),
+        };
+        let work = Work {
+            request: arriving.request,
+            arrival: arriving.arrival,
+            path,
+            prompt_tokens: arriving.prompt_tokens,
+            output_tokens: arriving.output_tokens,
+            delivered_tokens: 0,
+            prefill_only: self.disaggregated.is_some(),
+            measured: arriving.request >= self.window.first,
+            sent_to: None,
+            facts: Facts::default(),
+        };
+        let asking = Asking { arriving, path, now: self.now };
+        match self.pools[0].route(&asking, &mut self.fleet, sink) {
+            Decision::Reject(reason) => {
+                sink.outcome(&RequestRecord::new(&work, Outcome::Rejected(reason)));
+            }
+            Decision::To(to) => {
+                if work.is_sent_on() {
+                    self.to_send_on.insert(work.request, arriving);
+                }
+                self.hand_over(Work { sent_to: Some(to), ..work }, to, sink);
             }
         }
     }
 
     /// Gives a request to a backend, which may refuse it.
-    fn hand_over(&mut self, work: Work<'t>, to: BackendId, sink: &mut impl Sink) {
-        let reason = match self.backends[to.index()].enqueue(work, self.now) {
+    fn hand_over(&mut self, work: Work, to: BackendId, sink: &mut impl Sink) {
+        let reason = match self.fleet.enqueue(to, work, self.now, sink) {
             Ok(()) => {
-                self.dispatched[to.index()] += u64::from(work.request >= self.window.first);
-                return self.wake(to);
+                self.dispatched[to.index()] += u64::from(work.measured);
+                return;
             }
             Err(Refusal::QueueFull) => RejectReason::QueueFull,
             Err(Refusal::NeverFits) => RejectReason::NeverFits,
         };
-        self.pool_of(to).done(to);
-        self.end(work.request, Outcome::Rejected(reason), sink);
+        self.fleet.refused(to);
+        self.to_send_on.remove(&work.request);
+        sink.outcome(&RequestRecord::new(&work, Outcome::Rejected(reason)));
+    }
+
+    /// Carries out all that happens in a disaggregated fleet before `until`, in the order of time:
+    /// of one instant transfers first, by request, then steps that end, by backend.
+    fn settle(&mut self, until: SimTime, sink: &mut impl Sink) {
+        loop {
+            let transfer = self.transfers.peek().map(|Reverse((at, ..))| *at);
+            let change = self.fleet.next_change().filter(|(at, _)| *at <= HORIZON);
+            match (transfer, change) {
+                (Some(at), _) if at < until && change.is_none_or(|(end, _)| at <= end) => {
+                    self.now = at;
+                    self.deliver(sink);
+                }
+                (_, Some((at, id))) if at < until => {
+                    self.now = at;
+                    self.fleet.advance(id, at + SimDuration::from_ps(1), sink);
+                    for work in self.fleet.take_sent_on() {
+                        self.send_on(work, id, sink);
+                    }
+                }
+                _ => break,
+            }
+        }
     }
 
     /// The KV of a prompt has arrived: it is freed where it came from and decoding can begin.
-    fn deliver(&mut self, id: RequestId, from: BackendId, to: BackendId, sink: &mut impl Sink) {
-        self.backends[from.index()].release(id);
-        self.pool_of(from).done(from);
-        self.wake(from);
-        let work = self.work(id, 1);
-        self.hand_over(work, to, sink);
+    fn deliver(&mut self, sink: &mut impl Sink) {
+        let Some(Reverse((_, request, from, to))) = self.transfers.pop() else {
+            return;
+        };
+        self.transferred += 1;
+        self.fleet.advance(from, self.now, sink);
+        self.fleet.release(from, request, self.now);
+        let work = self.in_transit.remove(&request);
+        self.hand_over(work.expect("what is sent on is in transit"), to, sink);
     }
 
     /// A prefill backend has made the first token; the rest comes from the decode pool.
-    fn send_on(&mut self, id: RequestId, from: BackendId, sink: &mut impl Sink) {
+    fn send_on(&mut self, work: Work, from: BackendId, sink: &mut impl Sink) {
         let Some(split) = self.disaggregated else {
             unreachable!("only a disaggregated fleet sends requests on");
         };
-        match self.pools[1].route(id, self.now, self.trace, &self.backends) {
+        let arriving = self.to_send_on.remove(&work.request);
+        let arriving = arriving.expect("what is sent on has arrived");
+        let asking = Asking { arriving, path: work.path, now: self.now };
+        match self.pools[1].route(&asking, &mut self.fleet, sink) {
             Decision::Reject(reason) => {
-                self.backends[from.index()].release(id);
-                self.pool_of(from).done(from);
-                self.wake(from);
-                self.end(id, Outcome::Rejected(reason), sink);
+                self.fleet.release(from, work.request, self.now);
+                sink.outcome(&RequestRecord::new(&work, Outcome::Rejected(reason)));
             }
             Decision::To(to) => {
-                let arrival = self.now + split.transfer_time(self.trace.prompt_tokens(id));
-                self.events.push(arrival, Event::Delivery { request: id, from, to });
+                let arrival = self.now + split.transfer_time(work.prompt_tokens);
+                self.transfers.push(Reverse((arrival, work.request, from, to)));
+                let rest = Work { prefill_only: false, delivered_tokens: 1, ..work };
+                self.in_transit.insert(work.request, rest);
             }
         }
-    }
-
-    fn schedule(&mut self, id: BackendId, sink: &mut impl Sink) {
-        let mut notices = std::mem::take(&mut self.notices);
-        self.backends[id.index()].schedule(self.now, &mut notices);
-        self.note(id, &notices, sink);
-        notices.clear();
-        self.notices = notices;
-        if let Some(end) = self.backends[id.index()].next_end() {
-            self.events.push(end, Event::StepEnd(id));
-        }
-    }
-
-    /// Lets an idle backend look for work once all that arrives at this instant is there.
-    fn wake(&mut self, id: BackendId) {
-        if self.backends[id.index()].next_end().is_none() {
-            self.events.push(self.now, Event::Wake(id));
-        }
-    }
-
-    /// Takes down what a backend did.
-    fn note(&mut self, backend: BackendId, notices: &[Notice], sink: &mut impl Sink) {
-        for notice in notices {
-            match *notice {
-                Notice::Scheduled { request, cached_tokens } => {
-                    let record = &mut self.records[request.index()];
-                    if record.scheduled.is_none() {
-                        record.scheduled = Some(self.now);
-                        record.cached_tokens = cached_tokens;
-                    }
-                }
-                Notice::Preempted { request } => self.records[request.index()].preemptions += 1,
-                Notice::Token { request, last } => self.token(request, backend, last, sink),
-            }
-        }
-    }
-
-    fn token(&mut self, id: RequestId, backend: BackendId, last: bool, sink: &mut impl Sink) {
-        let record = &mut self.records[id.index()];
-        match record.last_token {
-            None => record.first_token = Some(self.now),
-            Some(before) => {
-                let gap = self.now.since(before);
-                #[cfg(test)]
-                sink.token(id, gap);
-                if id >= self.window.first {
-                    sink.token_gaps(gap, 1);
-                }
-            }
-        }
-        record.last_token = Some(self.now);
-        let prefilled = self.pools.len() == 2 && self.pools[0].has(backend);
-        if last && prefilled && self.trace.output_tokens(id) > 1 {
-            self.send_on(id, backend, sink);
-        } else if last {
-            self.pool_of(backend).done(backend);
-            self.end(id, Outcome::Finished, sink);
-        }
-    }
-
-    fn end(&mut self, id: RequestId, outcome: Outcome, sink: &mut impl Sink) {
-        let record = &mut self.records[id.index()];
-        record.outcome = outcome;
-        sink.outcome(record);
-    }
-
-    fn work(&self, id: RequestId, delivered_tokens: u32) -> Work<'t> {
-        Work {
-            request: id,
-            chain: self.trace.chain(id),
-            prompt_tokens: self.trace.prompt_tokens(id),
-            output_tokens: self.trace.output_tokens(id),
-            delivered_tokens,
-            prefill_only: self.disaggregated.is_some() && delivered_tokens == 0,
-        }
-    }
-
-    fn pool_of(&mut self, backend: BackendId) -> &mut Pool {
-        let pool = self.pools.iter_mut().find(|pool| pool.has(backend));
-        pool.expect("every backend is in a pool")
     }
 }
 
-fn untouched(trace: &Trace, request: RequestId) -> RequestRecord {
-    RequestRecord {
-        request,
-        arrival: trace.arrival(request),
-        prompt_tokens: trace.prompt_tokens(request),
-        output_tokens: trace.output_tokens(request),
-        outcome: Outcome::Unserved,
-        backend: None,
-        scheduled: None,
-        first_token: None,
-        last_token: None,
-        cached_tokens: 0,
-        preemptions: 0,
+impl RequestRecord {
+    pub(super) fn new(work: &Work, outcome: Outcome) -> Self {
+        let Facts { scheduled, first_token, last_token, cached_tokens, preemptions } = work.facts;
+        Self {
+            request: work.request,
+            arrival: work.arrival,
+            prompt_tokens: work.prompt_tokens,
+            output_tokens: work.output_tokens,
+            outcome,
+            backend: work.sent_to,
+            scheduled,
+            first_token,
+            last_token,
+            cached_tokens,
+            preemptions,
+        }
     }
 }

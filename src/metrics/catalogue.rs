@@ -1,6 +1,7 @@
 //! Every metric by its column name.
 
-use super::summary::{Latency, Summary};
+use super::latency::Latency;
+use super::summary::Summary;
 
 /// Which way a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,28 +1,26 @@
 //! Facts of a run as they stream in.
 
 use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
-use crate::stats::LogHistogram;
-use crate::trace::Trace;
 use crate::units::SimDuration;
 use crate::workload::Window;
 
 use super::slo::{SloMeasure, SloSpec, SloTerm};
-use super::summary::{Measured, OutcomeCounts, Summary, summarise};
+use super::summary::{Measured, Summary, summarise};
 
-/// Collects what [`Summary`] needs: four numbers per measured request and one histogram.
+/// Collects what [`Summary`] needs: four numbers per measured request, or four histograms beyond
+/// [`MOST_EXACT`](super::MOST_EXACT) requests, and a histogram of the gaps between tokens.
 #[derive(Debug)]
-pub struct Collector<'t> {
-    trace: &'t Trace,
+pub struct Collector<'s> {
     window: Window,
-    slo: &'t SloSpec,
+    slo: &'s SloSpec,
     measured: Measured,
 }
 
-impl<'t> Collector<'t> {
-    /// Starts to collect a run of `trace` of which `window` is measured.
-    pub fn new(trace: &'t Trace, window: Window, slo: &'t SloSpec) -> Self {
-        let measured = Measured { tbt: LogHistogram::new(), ..Measured::default() };
-        Self { trace, window, slo, measured }
+impl<'s> Collector<'s> {
+    /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
+    /// these and no more.
+    pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
+        Self { window, slo, measured: Measured::new(planned) }
     }
 
     /// Makes the summary of the run; `usd_per_hour` is the price of the whole fleet.
@@ -33,22 +31,23 @@ impl<'t> Collector<'t> {
     }
 
     fn take_times(&mut self, record: &RequestRecord) {
-        let id = record.request;
-        let arrival = self.trace.arrival(id);
+        let arrival = record.arrival;
         let times = (record.scheduled, record.first_token, record.last_token);
         let (Some(scheduled), Some(first), Some(last)) = times else {
             unreachable!("a finished request was scheduled and has its tokens");
         };
         let (ttft, e2e) = (first.since(arrival), last.since(arrival));
-        let gaps = u64::from(self.trace.output_tokens(id) - 1);
+        let gaps = u64::from(record.output_tokens - 1);
         let tpot = last.since(first).as_ps().checked_div(gaps);
         let measured = &mut self.measured;
         measured.queue_wait.push(scheduled.since(arrival).as_ps());
         measured.ttft.push(ttft.as_ps());
         measured.e2e.push(e2e.as_ps());
-        measured.tpot.extend(tpot);
+        if let Some(tpot) = tpot {
+            measured.tpot.push(tpot);
+        }
         measured.cached_tokens += u64::from(record.cached_tokens);
-        measured.prompt_tokens += u64::from(self.trace.prompt_tokens(id));
+        measured.prompt_tokens += u64::from(record.prompt_tokens);
         measured.hits += u64::from(record.cached_tokens > 0);
 
         let within = |term: &SloTerm| match term.measure {
@@ -66,9 +65,12 @@ impl Sink for Collector<'_> {
         self.measured.tbt.record(gap.as_ps(), tokens);
     }
 
+    fn token_gap_run(&mut self, first: SimDuration, growth: SimDuration, steps: u64, tokens: u64) {
+        self.measured.tbt.record_run(first.as_ps(), growth.as_ps(), steps, tokens);
+    }
+
     fn outcome(&mut self, record: &RequestRecord) {
-        let id = record.request;
-        let is_measured = id >= self.window.first;
+        let is_measured = record.request >= self.window.first;
         self.measured.all.count(record.outcome);
         if is_measured {
             self.measured.counts.count(record.outcome);
@@ -83,8 +85,8 @@ impl Sink for Collector<'_> {
         let in_window = record.last_token.is_some_and(|at| (from..=to).contains(&at));
         if in_window {
             self.measured.completed += 1;
-            self.measured.completed_prompt_tokens += u64::from(self.trace.prompt_tokens(id));
-            self.measured.completed_output_tokens += u64::from(self.trace.output_tokens(id));
+            self.measured.completed_prompt_tokens += u64::from(record.prompt_tokens);
+            self.measured.completed_output_tokens += u64::from(record.output_tokens);
         }
         if is_measured {
             self.take_times(record);
@@ -92,13 +94,143 @@ impl Sink for Collector<'_> {
     }
 }
 
-impl OutcomeCounts {
-    fn count(&mut self, outcome: Outcome) {
-        self.requests += 1;
-        match outcome {
-            Outcome::Finished => self.finished += 1,
-            Outcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
-            Outcome::Unserved => self.unserved += 1,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic};
+    use crate::rng::Stream;
+    use crate::router::RejectReason;
+    use crate::units::{PS_PER_S, RequestId, SimTime};
+
+    const REQUESTS: u32 = 20_000;
+
+    /// A request a millisecond; a tenth is warm-up, one in a hundred is turned away, and one in
+    /// fifty has a single token.
+    fn records() -> Vec<RequestRecord> {
+        let mut stream = Stream::new(5, "test", 0);
+        let mut record = |index: u32| {
+            let arrival = SimTime::from_ps(u64::from(index) * PS_PER_S / 1_000);
+            let rejected = index % 100 == 99;
+            let single = index % 50 == 1;
+            let mut wait =
+                |mean_s: f64| SimDuration::from_secs(mean_s * stream.exponential()).unwrap();
+            let scheduled = arrival + wait(0.05);
+            let first = scheduled + wait(0.2);
+            let last = first + if single { SimDuration::ZERO } else { wait(3.0) };
+            let got = |time| (!rejected).then_some(time);
+            RequestRecord {
+                request: RequestId(index),
+                arrival,
+                prompt_tokens: 100,
+                output_tokens: if single { 1 } else { 40 },
+                outcome: if rejected {
+                    Outcome::Rejected(RejectReason::QueueFull)
+                } else {
+                    Outcome::Finished
+                },
+                backend: None,
+                scheduled: got(scheduled),
+                first_token: got(first),
+                last_token: got(last),
+                cached_tokens: 16 * (index % 2),
+                preemptions: 0,
+            }
+        };
+        (0..REQUESTS).map(&mut record).collect()
+    }
+
+    fn summary<'r>(
+        records: impl IntoIterator<Item = &'r RequestRecord>,
+        planned: usize,
+        statistic: SloStatistic,
+    ) -> Summary {
+        let second = |s| SimTime::from_ps(s * PS_PER_S);
+        let first = RequestId(REQUESTS / 10);
+        let window = Window { first, from: second(2), to: second(20) };
+        let limit = SimDuration::from_ps(PS_PER_S);
+        let slo = SloSpec {
+            terms: [SloMeasure::E2e, SloMeasure::Ttft, SloMeasure::QueueWait, SloMeasure::Tpot]
+                .map(|measure| SloTerm { measure, statistic, limit })
+                .to_vec(),
+        };
+        let mut collector = Collector::new(window, planned, &slo);
+        for record in records {
+            collector.outcome(record);
         }
+        collector.token_gap_run(SimDuration::from_ps(7), SimDuration::from_ps(3), 10, 2);
+        let run = RunRecord {
+            end: second(60),
+            backends: Vec::new(),
+            pools: Vec::new(),
+            dispatched: Vec::new(),
+            events: 0,
+            diagnostics: Vec::new(),
+        };
+        collector.summary(&run, 1.0)
+    }
+
+    #[test]
+    fn the_order_of_outcomes_moves_no_bit() {
+        let records = records();
+        for planned in [18_000, MOST_EXACT + 1] {
+            let statistic = SloStatistic::Percentile(90.0);
+            let forwards = summary(&records, planned, statistic);
+            assert_eq!(forwards, summary(records.iter().rev(), planned, statistic));
+        }
+    }
+
+    #[test]
+    fn histograms_change_quantiles_and_nothing_else() {
+        let records = records();
+        for statistic in [SloStatistic::Mean, SloStatistic::Percentile(90.0)] {
+            let exact = summary(&records, 18_000, statistic);
+            let counted = summary(&records, MOST_EXACT + 1, statistic);
+            assert_eq!(exact.latency_quantiles, QuantileMethod::Exact);
+            assert_eq!(counted.latency_quantiles, QuantileMethod::Histogram);
+            let (exact_slo, counted_slo) =
+                (exact.slo.clone().unwrap(), counted.slo.clone().unwrap());
+            for (exact, counted) in exact_slo.terms.iter().zip(&counted_slo.terms) {
+                assert_eq!(exact.met, counted.met, "{}", exact.name);
+                assert_eq!(exact.value_ms.is_some(), counted.value_ms.is_some(), "{}", exact.name);
+            }
+            // What is no quantile is the same to the last bit.
+            let same = Summary {
+                latency_quantiles: exact.latency_quantiles,
+                ttft: exact.ttft.clone(),
+                tpot: exact.tpot.clone(),
+                e2e: exact.e2e.clone(),
+                queue_wait: exact.queue_wait.clone(),
+                slo: Some(crate::metrics::SloSummary { terms: exact_slo.terms, ..counted_slo }),
+                ..counted
+            };
+            assert_eq!(same, exact);
+        }
+    }
+
+    #[test]
+    fn objectives_keep_the_order_of_the_file() {
+        let slo = summary(&records(), 18_000, SloStatistic::Percentile(90.0)).slo.unwrap();
+        let names: Vec<&str> = slo.terms.iter().map(|term| term.name.as_str()).collect();
+        assert_eq!(names, ["e2e_p90_ms", "ttft_p90_ms", "queue_wait_p90_ms", "tpot_p90_ms"]);
+        assert_eq!(
+            slo.terms.iter().map(|term| term.met).collect::<Vec<_>>(),
+            [false, true, true, true]
+        );
+        assert!(!slo.met);
+    }
+
+    #[test]
+    fn outcomes_are_counted_by_what_is_measured() {
+        let summary = summary(&records(), 18_000, SloStatistic::Mean);
+        assert_eq!((summary.all.requests, summary.all.finished), (20_000, 19_800));
+        assert_eq!((summary.measured.requests, summary.measured.finished), (18_000, 17_820));
+        assert_eq!(summary.measured.rejected["queue_full"], 180);
+        // 360 single tokens have no TPOT.
+        assert_eq!((summary.ttft.n, summary.tpot.n, summary.tbt.n), (17_820, 17_460, 20));
+        assert_eq!(
+            summary.slo.unwrap().terms[0].value_ms,
+            None,
+            "a lost request is infinitely late"
+        );
     }
 }

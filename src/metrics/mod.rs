@@ -16,13 +16,17 @@
 
 mod catalogue;
 mod collector;
+mod latency;
+mod outcomes;
 mod slo;
 mod summary;
 
 pub use catalogue::{Better, METRICS, Metric};
 pub use collector::Collector;
+pub use latency::{Latency, MOST_EXACT, QuantileMethod};
+pub use outcomes::OutcomeCounts;
 pub use slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
-pub use summary::{Backlog, Latency, OutcomeCounts, SloSummary, Summary, TermSummary};
+pub use summary::{Backlog, SloSummary, Summary, TermSummary};
 
 /// A backlog that grows by more than this share of the arrivals, and by more than chance, says that
 /// the fleet does not keep up or that the run began too empty.

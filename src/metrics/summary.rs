@@ -6,13 +6,12 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::engine::RunRecord;
-use crate::router::RejectReason;
-use crate::stats::{
-    LogHistogram, Moments, coefficient_of_variation, jain_index, quantile_sorted_u64,
-};
-use crate::units::{PS_PER_MS, SimDuration};
+use crate::stats::{LogHistogram, coefficient_of_variation, jain_index};
+use crate::units::SimDuration;
 
 use super::STEADY_GROWTH;
+use super::latency::{Latency, QuantileMethod, Values, Wanted};
+use super::outcomes::{OutcomeCounts, Tally};
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
 
 /// The numbers of one run. Names carry their units; `None` is "not known".
@@ -32,6 +31,8 @@ pub struct Summary {
     /// fleet keeps up and the warm-up was long enough, the excess load when it does not; none when
     /// the window has no length.
     pub backlog_growth_ratio: Option<f64>,
+    /// Whether the quantiles of TTFT, TPOT, E2E and queue wait, also those of objectives, are exact.
+    pub latency_quantiles: QuantileMethod,
     /// Time to first token.
     pub ttft: Latency,
     /// Time between tokens, pooled; quantiles are by nearest rank in a histogram, within 0.4 %, the
@@ -88,44 +89,6 @@ pub struct Backlog {
     pub end: u64,
 }
 
-/// Requests by what became of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OutcomeCounts {
-    /// In all.
-    pub requests: u64,
-    /// All tokens came.
-    pub finished: u64,
-    /// Turned away, by reason; every reason is listed.
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// Gave up waiting. No client does yet.
-    pub timed_out: u64,
-    /// Had no outcome when the run ended: a fault of the simulator.
-    pub unserved: u64,
-}
-
-/// A latency's statistics in milliseconds; quantiles are type 7, save those of TBT.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Latency {
-    /// How many values.
-    pub n: u64,
-    /// Arithmetic mean.
-    pub mean_ms: Option<f64>,
-    /// Sample standard deviation.
-    pub sd_ms: Option<f64>,
-    /// Median.
-    pub p50_ms: Option<f64>,
-    /// 75th percentile.
-    pub p75_ms: Option<f64>,
-    /// 90th percentile.
-    pub p90_ms: Option<f64>,
-    /// 95th percentile.
-    pub p95_ms: Option<f64>,
-    /// 99th percentile.
-    pub p99_ms: Option<f64>,
-    /// Largest.
-    pub max_ms: Option<f64>,
-}
-
 /// How a run stands to its SLO.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SloSummary {
@@ -154,14 +117,15 @@ pub struct TermSummary {
 }
 
 /// What a [`super::Collector`] has gathered. Times are picoseconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Measured {
-    pub(super) all: OutcomeCounts,
-    pub(super) counts: OutcomeCounts,
-    pub(super) ttft: Vec<u64>,
-    pub(super) tpot: Vec<u64>,
-    pub(super) e2e: Vec<u64>,
-    pub(super) queue_wait: Vec<u64>,
+    pub(super) all: Tally,
+    pub(super) counts: Tally,
+    pub(super) method: QuantileMethod,
+    pub(super) ttft: Values,
+    pub(super) tpot: Values,
+    pub(super) e2e: Values,
+    pub(super) queue_wait: Values,
     pub(super) tbt: LogHistogram,
     pub(super) cached_tokens: u64,
     pub(super) prompt_tokens: u64,
@@ -175,10 +139,72 @@ pub(super) struct Measured {
     pub(super) completed_output_tokens: u64,
 }
 
-impl Default for OutcomeCounts {
-    fn default() -> Self {
-        let rejected = RejectReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
-        Self { requests: 0, finished: 0, rejected, timed_out: 0, unserved: 0 }
+impl Measured {
+    /// Makes room for the latencies of that many requests.
+    pub(super) fn new(planned: usize) -> Self {
+        let method = QuantileMethod::of(planned);
+        let values = || Values::new(method, planned);
+        Self {
+            all: Tally::default(),
+            counts: Tally::default(),
+            method,
+            ttft: values(),
+            tpot: values(),
+            e2e: values(),
+            queue_wait: values(),
+            tbt: LogHistogram::new(),
+            cached_tokens: 0,
+            prompt_tokens: 0,
+            hits: 0,
+            preemptions: 0,
+            attained: 0,
+            ended_early: 0,
+            completed: 0,
+            completed_prompt_tokens: 0,
+            completed_output_tokens: 0,
+        }
+    }
+
+    /// Describes a latency, and each objective on it under its place in `terms`.
+    fn describe(
+        &mut self,
+        measure: SloMeasure,
+        slo: &SloSpec,
+        terms: &mut [TermSummary],
+    ) -> Latency {
+        let lost = self.counts.requests - self.counts.finished;
+        let values = match measure {
+            SloMeasure::Ttft => &mut self.ttft,
+            SloMeasure::Tpot => &mut self.tpot,
+            SloMeasure::E2e => &mut self.e2e,
+            SloMeasure::QueueWait => &mut self.queue_wait,
+        };
+        let own = || slo.terms.iter().enumerate().filter(|(_, term)| term.measure == measure);
+        let wanted = own().filter_map(|(_, term)| match term.statistic {
+            SloStatistic::Mean => None,
+            SloStatistic::Percentile(percent) => Some(Wanted { percent, lost }),
+        });
+        let (latency, quantiles) = values.describe(&wanted.collect::<Vec<_>>());
+        let mut quantiles = quantiles.into_iter();
+        for (place, term) in own() {
+            let value_ms = match term.statistic {
+                // One request that is infinitely late makes the mean infinite.
+                SloStatistic::Mean => latency.mean_ms.filter(|_| lost == 0),
+                SloStatistic::Percentile(_) => quantiles.next().flatten(),
+            };
+            let none = latency.n == 0 && lost == 0;
+            terms[place].met = value_ms.map_or(none, |value| value <= term.limit.as_ms());
+            terms[place].value_ms = value_ms;
+        }
+        latency
+    }
+}
+
+impl TermSummary {
+    /// A term whose value is still to be found.
+    fn open(term: &SloTerm) -> Self {
+        let limit_ms = term.limit.as_ms();
+        Self { name: term.to_string(), limit_ms, value_ms: None, met: false }
     }
 }
 
@@ -208,61 +234,6 @@ impl Backlog {
     }
 }
 
-impl OutcomeCounts {
-    /// Adds the counts of another run.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.finished += other.finished;
-        self.timed_out += other.timed_out;
-        self.unserved += other.unserved;
-        for (reason, count) in &other.rejected {
-            *self.rejected.entry(reason).or_default() += count;
-        }
-    }
-
-    /// Returns how many were turned away, for whatever reason.
-    pub fn rejected_total(&self) -> u64 {
-        self.rejected.values().sum()
-    }
-}
-
-impl Latency {
-    /// Sorts the values, in picoseconds, and describes them.
-    fn of(values: &mut [u64]) -> Self {
-        values.sort_unstable();
-        let ms: Vec<f64> = values.iter().map(|ps| *ps as f64 / PS_PER_MS as f64).collect();
-        let moments = Moments::of(&ms);
-        let quantile = |p| quantile_sorted_u64(values, p).map(|ps| ps / PS_PER_MS as f64);
-        Self {
-            n: values.len() as u64,
-            mean_ms: moments.mean(),
-            sd_ms: moments.sd(),
-            p50_ms: quantile(0.5),
-            p75_ms: quantile(0.75),
-            p90_ms: quantile(0.9),
-            p95_ms: quantile(0.95),
-            p99_ms: quantile(0.99),
-            max_ms: ms.last().copied(),
-        }
-    }
-
-    fn of_histogram(histogram: &LogHistogram) -> Self {
-        let ms = |ps: f64| ps / PS_PER_MS as f64;
-        let quantile = |p| histogram.quantile(p).map(|ps| SimDuration::from_ps(ps).as_ms());
-        Self {
-            n: histogram.count(),
-            mean_ms: histogram.mean().map(ms),
-            sd_ms: histogram.sd().map(ms),
-            p50_ms: quantile(0.5),
-            p75_ms: quantile(0.75),
-            p90_ms: quantile(0.9),
-            p95_ms: quantile(0.95),
-            p99_ms: quantile(0.99),
-            max_ms: histogram.max().map(|ps| SimDuration::from_ps(ps).as_ms()),
-        }
-    }
-}
-
 pub(super) fn summarise(
     mut measured: Measured,
     run: &RunRecord,
@@ -275,18 +246,21 @@ pub(super) fn summarise(
     let came = measured.counts.requests as f64;
     let growth = ratio(backlog.end as f64 - backlog.start as f64, came);
     let per_s = |count: u64| ratio(count as f64, window_s);
-    let (ttft, tpot) = (Latency::of(&mut measured.ttft), Latency::of(&mut measured.tpot));
-    let (e2e, queue_wait) = (Latency::of(&mut measured.e2e), Latency::of(&mut measured.queue_wait));
+    let mut terms: Vec<TermSummary> = slo.terms.iter().map(TermSummary::open).collect();
+    let mut latency = |measure| measured.describe(measure, slo, &mut terms);
+    let (ttft, tpot) = (latency(SloMeasure::Ttft), latency(SloMeasure::Tpot));
+    let (e2e, queue_wait) = (latency(SloMeasure::E2e), latency(SloMeasure::QueueWait));
     let finished = measured.counts.finished as f64;
     let busy_s: f64 = run.backends.iter().map(|backend| backend.busy.as_secs()).sum();
     let tokens = measured.completed_prompt_tokens + measured.completed_output_tokens;
     let usd = usd_per_hour / 3_600.0 * window_s;
-    let slo = (!slo.is_empty()).then(|| slo_summary(&measured, slo, window_s));
+    let slo = (!slo.is_empty()).then(|| slo_summary(&measured, terms, window_s));
     Summary {
         window_s,
         drain_s: drain.as_secs(),
         backlog,
         backlog_growth_ratio: growth.filter(|_| window_s > 0.0),
+        latency_quantiles: measured.method,
         tbt: Latency::of_histogram(&measured.tbt),
         ttft,
         tpot,
@@ -307,8 +281,8 @@ pub(super) fn summarise(
         slo,
         events: run.events,
         diagnostics: run.diagnostics.iter().copied().collect(),
-        all: measured.all,
-        measured: measured.counts,
+        all: measured.all.counts(),
+        measured: measured.counts.counts(),
     }
 }
 
@@ -352,9 +326,7 @@ fn queue_ratio(run: &RunRecord) -> Option<f64> {
     worst
 }
 
-fn slo_summary(measured: &Measured, slo: &SloSpec, window_s: f64) -> SloSummary {
-    let terms: Vec<TermSummary> =
-        slo.terms.iter().map(|term| term_summary(measured, term)).collect();
+fn slo_summary(measured: &Measured, terms: Vec<TermSummary>, window_s: f64) -> SloSummary {
     SloSummary {
         met: terms.iter().all(|term| term.met),
         attainment_ratio: measured.attained as f64 / measured.counts.requests.max(1) as f64,
@@ -363,69 +335,9 @@ fn slo_summary(measured: &Measured, slo: &SloSpec, window_s: f64) -> SloSummary 
     }
 }
 
-/// The columns are sorted by now. Requests that did not finish stand behind them, infinitely late.
-fn term_summary(measured: &Measured, term: &SloTerm) -> TermSummary {
-    let sorted = match term.measure {
-        SloMeasure::Ttft => &measured.ttft,
-        SloMeasure::Tpot => &measured.tpot,
-        SloMeasure::E2e => &measured.e2e,
-        SloMeasure::QueueWait => &measured.queue_wait,
-    };
-    let lost = measured.counts.requests - measured.counts.finished;
-    let value_ps = match term.statistic {
-        // One request that is infinitely late makes the mean infinite.
-        SloStatistic::Mean if lost > 0 => None,
-        SloStatistic::Mean => {
-            let values: Vec<f64> = sorted.iter().map(|ps| *ps as f64).collect();
-            Moments::of(&values).mean()
-        }
-        SloStatistic::Percentile(percent) => {
-            let infinite = usize::try_from(lost).unwrap_or(usize::MAX);
-            quantile_with_losses(sorted, infinite, percent)
-        }
-    };
-    let value_ms = value_ps.map(|ps| ps / PS_PER_MS as f64);
-    let limit_ms = term.limit.as_ms();
-    let met = value_ms.map_or(sorted.is_empty() && lost == 0, |value| value <= limit_ms);
-    TermSummary { name: term.to_string(), limit_ms, value_ms, met }
-}
-
-/// Type-7 quantile, in percent, of `sorted` followed by `lost` infinite values; none when it is
-/// infinite.
-fn quantile_with_losses(sorted: &[u64], lost: usize, percent: f64) -> Option<f64> {
-    if lost == 0 {
-        return quantile_sorted_u64(sorted, percent / 100.0);
-    }
-    let last_rank = (sorted.len() + lost - 1) as f64;
-    let finite = sorted.len().checked_sub(1)? as f64;
-    // A rank that is whole but for rounding is whole: else it would reach for the value above.
-    let at = percent * last_rank / 100.0;
-    let near = at.round();
-    let at = if (at - near).abs() < 1e-9 * last_rank { near } else { at };
-    // Interpolation looks at the value above, unless the rank is whole.
-    if at.ceil() > finite {
-        return None;
-    }
-    quantile_sorted_u64(sorted, (at / finite.max(1.0)).min(1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn losses_push_a_quantile_up_and_out() {
-        let sorted: Vec<u64> = (1..=9).map(|value| value * 10).collect();
-        // Nine finite values and one infinite: rank 0.5 · 9 = 4.5 lies between 50 and 60.
-        let median = quantile_with_losses(&sorted, 1, 50.0).unwrap();
-        assert!((median - 55.0).abs() < 1e-9, "{median}");
-        assert_eq!(quantile_with_losses(&sorted, 1, 95.0), None);
-        assert_eq!(quantile_with_losses(&[], 3, 50.0), None);
-        let thousand: Vec<u64> = (0..1_000).collect();
-        assert_eq!(quantile_with_losses(&thousand, 1, 99.9), Some(999.0), "the last that is there");
-        let many: Vec<u64> = (0..40_960).collect();
-        assert_eq!(quantile_with_losses(&many, 41, 99.9), Some(40_959.0));
-    }
 
     #[test]
     fn a_small_backlog_may_grow_by_chance() {

@@ -4,14 +4,20 @@
 //! results give equal bytes. What is not known is
 //! "-" in a table, `null` in JSON and empty in CSV.
 
+mod calibration;
+mod catalogue;
 mod csv;
 mod estimate;
+mod fidelity;
 mod json;
 mod number;
 mod sweep;
 mod table;
 mod text;
 
+pub use calibration::{CalibrationResults, Source};
+pub use catalogue::Catalogue;
+pub use fidelity::FidelityResults;
 pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;
@@ -75,9 +81,13 @@ impl Results {
 }
 
 fn fleet(cluster: &ClusterSpec) -> String {
-    let ClusterSpec { num_backends, gpu, .. } = cluster;
+    let num_backends = cluster.num_backends;
+    let backend = match cluster.backend_name() {
+        name if name.contains(' ') => format!("({name})"),
+        name => name,
+    };
     let pools = cluster.disaggregated.map_or_else(String::new, |pools| {
         format!(" ({} prefill, {} decode)", pools.prefill_backends, pools.decode_backends)
     });
-    format!("{num_backends} x {}{pools}", gpu.name)
+    format!("{num_backends} x {backend}{pools}")
 }

@@ -36,6 +36,11 @@ pub(super) const SIGNIFICANT: Style = Style { scale: 1.0, places: significant };
 pub(super) const PER_MILLION: Style = Style { scale: 1e3, places: index };
 
 impl Style {
+    /// Makes a style: what a value is multiplied with, and the decimals of the product.
+    pub(super) const fn new(scale: f64, places: fn(f64) -> usize) -> Self {
+        Self { scale, places }
+    }
+
     /// Shows a value.
     pub(super) fn show(self, value: f64) -> String {
         self.show_like(value, value)

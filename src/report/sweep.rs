@@ -135,7 +135,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
             "{}: {} backends of {}, ${:.2} an hour; signals {SIGNALS}",
             loaded.name,
             cluster.num_backends,
-            cluster.gpu.name,
+            cluster.backend_name(),
             cluster.usd_per_hour()
         ),
     );

@@ -2,7 +2,7 @@
 
 use crate::units::SimTime;
 
-use super::view::{Algorithm, BackendView, Decision, RequestView, RouteContext, first_min};
+use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext, first_min};
 
 /// Picks the cheapest backend; ties go to the lowest id.
 ///
@@ -20,6 +20,10 @@ pub(super) struct CostEscalation {
 }
 
 impl Algorithm for CostEscalation {
+    fn needs(&self) -> Needs {
+        Needs::REPORTS
+    }
+
     fn route(
         &mut self,
         _request: &RequestView,

@@ -1,19 +1,23 @@
 //! The backend with the least of something.
 
-use super::view::{Algorithm, BackendView, Decision, RequestView, RouteContext, first_min};
+use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext, first_min};
 
 /// The fewest outstanding requests by the router's own count; ties go to the lowest id.
 #[derive(Debug)]
 pub(super) struct LeastOutstanding;
 
 impl Algorithm for LeastOutstanding {
+    fn needs(&self) -> Needs {
+        Needs::COUNTERS
+    }
+
     fn route(
         &mut self,
         _request: &RequestView,
         backends: &[BackendView],
-        _context: &mut RouteContext<'_>,
+        context: &mut RouteContext<'_>,
     ) -> Decision {
-        least_outstanding(backends)
+        least_outstanding(backends, context)
     }
 }
 
@@ -23,6 +27,10 @@ impl Algorithm for LeastOutstanding {
 pub(super) struct LeastKv;
 
 impl Algorithm for LeastKv {
+    fn needs(&self) -> Needs {
+        Needs::REPORTS
+    }
+
     fn route(
         &mut self,
         _request: &RequestView,
@@ -34,8 +42,10 @@ impl Algorithm for LeastKv {
 }
 
 /// What several algorithms fall back on.
-pub(super) fn least_outstanding(backends: &[BackendView]) -> Decision {
-    first_min(backends, |backend| f64::from(backend.outstanding))
+pub(super) fn least_outstanding(backends: &[BackendView], context: &RouteContext<'_>) -> Decision {
+    context
+        .least_outstanding
+        .unwrap_or_else(|| first_min(backends, |backend| f64::from(backend.outstanding)))
 }
 
 #[cfg(test)]

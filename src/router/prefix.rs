@@ -22,7 +22,7 @@ pub(super) struct PrefixAware {
 
 impl Algorithm for PrefixAware {
     fn needs(&self) -> Needs {
-        Needs { cache: true }
+        Needs { cache: true, ..Needs::COUNTERS }
     }
 
     fn route(
@@ -32,7 +32,7 @@ impl Algorithm for PrefixAware {
         context: &mut RouteContext<'_>,
     ) -> Decision {
         if request.shared_tokens == 0 {
-            return least_outstanding(backends);
+            return least_outstanding(backends, context);
         }
         let matched = backends.iter().map(|backend| context.cache.matched_tokens(backend.id));
         self.matched.clear();
@@ -59,7 +59,7 @@ pub(super) struct PrefixOverlap {
 
 impl Algorithm for PrefixOverlap {
     fn needs(&self) -> Needs {
-        Needs { cache: true }
+        Needs { cache: true, ..Needs::COUNTERS }
     }
 
     fn route(
@@ -69,7 +69,7 @@ impl Algorithm for PrefixOverlap {
         context: &mut RouteContext<'_>,
     ) -> Decision {
         if request.shared_tokens == 0 {
-            return least_outstanding(backends);
+            return least_outstanding(backends, context);
         }
         last_max(backends, |backend| {
             let load = backend.load_ratio();

@@ -2,7 +2,9 @@
 
 use crate::units::BackendId;
 
-use super::view::{Algorithm, BackendView, Decision, RejectReason, RequestView, RouteContext};
+use super::view::{
+    Algorithm, BackendView, Decision, Needs, RejectReason, RequestView, RouteContext,
+};
 
 /// Sends each request to the next backend by id that accepts it; after the last, the first.
 #[derive(Debug, Default)]
@@ -11,25 +13,25 @@ pub(super) struct RoundRobin {
 }
 
 impl Algorithm for RoundRobin {
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
     fn route(
         &mut self,
         _request: &RequestView,
         backends: &[BackendView],
         _context: &mut RouteContext<'_>,
     ) -> Decision {
-        let mut accepting = backends.iter().filter(|backend| backend.accepts()).map(|b| b.id);
-        let next = match self.last {
-            None => accepting.next(),
-            Some(last) => {
-                let first = accepting.clone().next();
-                accepting.find(|id| *id > last).or(first)
-            }
-        };
-        let Some(id) = next else {
+        let after = |id: &BackendId| backends.partition_point(|backend| backend.id <= *id);
+        let start = self.last.as_ref().map_or(0, after);
+        let (before, from) = backends.split_at(start);
+        let next = from.iter().chain(before).find(|backend| backend.accepts());
+        let Some(BackendView { id, .. }) = next else {
             return Decision::Reject(RejectReason::NoBackend);
         };
-        self.last = Some(id);
-        Decision::To(id)
+        self.last = Some(*id);
+        Decision::To(*id)
     }
 }
 
@@ -44,10 +46,10 @@ mod tests {
         let mut fleet = backends(&[0; 4], 8);
         let mut next = |fleet: &[BackendView]| pick(&mut algorithm, &request(), fleet, &[]);
         assert_eq!([next(&fleet), next(&fleet)], [Some(0), Some(1)]);
-        fleet[2].waiting = 8;
+        fleet[2].full = true;
         assert_eq!([next(&fleet), next(&fleet)], [Some(3), Some(0)]);
         for backend in &mut fleet {
-            backend.waiting = 8;
+            backend.full = true;
         }
         assert_eq!(next(&fleet), None);
     }

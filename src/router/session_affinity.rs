@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::units::{BackendId, SimTime};
 
 use super::least::least_outstanding;
-use super::view::{Algorithm, BackendView, Decision, RequestView, RouteContext};
+use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext};
 
 /// Sends a session to the backend that had its last request, if that accepts more; else, and for
 /// requests without a session, to the least outstanding, where the session then stays.
@@ -19,6 +19,10 @@ pub(super) struct SessionAffinity {
 }
 
 impl Algorithm for SessionAffinity {
+    fn needs(&self) -> Needs {
+        Needs::COUNTERS
+    }
+
     fn route(
         &mut self,
         request: &RequestView,
@@ -26,11 +30,11 @@ impl Algorithm for SessionAffinity {
         context: &mut RouteContext<'_>,
     ) -> Decision {
         let Some(session) = request.session else {
-            return least_outstanding(backends);
+            return least_outstanding(backends, context);
         };
         let accepts = |id: BackendId| backends.iter().any(|b| b.id == id && b.accepts());
         let home = self.homes.get(&session).map(|(home, _)| *home).filter(|id| accepts(*id));
-        let decision = home.map_or_else(|| least_outstanding(backends), Decision::To);
+        let decision = home.map_or_else(|| least_outstanding(backends, context), Decision::To);
         if let Decision::To(id) = decision {
             if !self.homes.contains_key(&session) && self.homes.len() >= self.max_sessions {
                 self.forget_oldest_half();
@@ -77,9 +81,9 @@ mod tests {
         assert_eq!(pick(&mut algorithm, &turn, &fleet, &[]), Some(0));
         fleet[0].outstanding = 9;
         assert_eq!(pick(&mut algorithm, &turn, &fleet, &[]), Some(0));
-        fleet[0].waiting = 8;
+        fleet[0].full = true;
         assert_eq!(pick(&mut algorithm, &turn, &fleet, &[]), Some(1));
-        (fleet[0].waiting, fleet[0].outstanding) = (0, 0);
+        (fleet[0].full, fleet[0].outstanding) = (false, 0);
         assert_eq!(pick(&mut algorithm, &turn, &fleet, &[]), Some(1));
     }
 

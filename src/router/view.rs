@@ -5,8 +5,7 @@ use crate::units::{BackendId, SimTime};
 
 /// A way of choosing the backend for a request.
 pub trait Algorithm: Send {
-    /// Says what the router must keep for it besides counters and reports; what nobody needs costs
-    /// nothing.
+    /// Says what the router must keep for it; what nobody needs costs nothing.
     fn needs(&self) -> Needs {
         Needs::default()
     }
@@ -25,11 +24,30 @@ pub trait Algorithm: Send {
     }
 }
 
-/// What an algorithm looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an algorithm looks at. By default that is everything but the caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
+    /// It looks at outstanding requests. Without them their number is `u32::MAX`.
+    pub counters: bool,
+    /// It looks at what backends report. Without them `waiting` is `u32::MAX`, `kv_usage` no number.
+    pub reports: bool,
     /// It asks which tokens of a prompt the backends' caches hold.
     pub cache: bool,
+}
+
+impl Needs {
+    /// It only asks which backends accept the request.
+    pub const NOTHING: Self = Self { counters: false, reports: false, cache: false };
+    /// It looks at outstanding requests.
+    pub const COUNTERS: Self = Self { counters: true, ..Self::NOTHING };
+    /// It looks at what backends report.
+    pub const REPORTS: Self = Self { reports: true, ..Self::NOTHING };
+}
+
+impl Default for Needs {
+    fn default() -> Self {
+        Self { counters: true, reports: true, cache: false }
+    }
 }
 
 /// A request as the router knows it on arrival: no output length, by type.
@@ -60,14 +78,16 @@ pub struct BackendView {
     pub waiting: u32,
     /// Report: share of its KV blocks that requests hold, from 0 to 1. As of now.
     pub kv_usage: f64,
+    /// Whether so many wait there that it would refuse one more. As of now.
+    pub full: bool,
     /// Config: how many requests may wait there.
     pub max_queue_depth: u32,
 }
 
 impl BackendView {
-    /// Returns whether it would take one more request, as far as the report tells.
+    /// Returns whether it would take one more request.
     pub fn accepts(&self) -> bool {
-        self.waiting < self.max_queue_depth
+        !self.full
     }
 
     /// Returns outstanding requests over the queue depth, at most 1.
@@ -84,6 +104,9 @@ pub struct RouteContext<'a> {
     pub rng: &'a mut Stream,
     /// What the caches hold of this request's prompt.
     pub cache: &'a dyn CacheView,
+    /// The answer to "the fewest outstanding requests, of equals the lowest id", where the router
+    /// keeps an index of its counters: large fleets.
+    pub least_outstanding: Option<Decision>,
 }
 
 /// What the router knows of the backends' caches, for the request being routed.
@@ -186,6 +209,7 @@ pub(super) mod testing {
             outstanding: *outstanding,
             waiting: 0,
             kv_usage: 0.0,
+            full: false,
             max_queue_depth: depth,
         };
         outstanding.iter().enumerate().map(view).collect()
@@ -213,7 +237,8 @@ pub(super) mod testing {
         let mut rng = Stream::new(1, "test", 0);
         let cache = Matches(matches.to_vec());
         let now = request.arrival;
-        let mut context = RouteContext { now, rng: &mut rng, cache: &cache };
+        let mut context =
+            RouteContext { now, rng: &mut rng, cache: &cache, least_outstanding: None };
         match algorithm.route(request, backends, &mut context) {
             Decision::To(id) => Some(id.0),
             Decision::Reject(_) => None,

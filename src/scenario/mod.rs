@@ -35,9 +35,9 @@ impl Scenario {
     ///
     /// When the workload can't run on this cluster, or takes more than 150 simulated days.
     pub fn run(&self) -> Result<Summary, SimError> {
-        let Workload { trace, window, .. } = self.workload.as_ref();
-        let mut collector = Collector::new(trace, *window, &self.slo);
-        let sim = Sim::new(&self.cluster, &self.algorithm, trace, *window, self.seed)?;
+        let Workload { requests, window, .. } = self.workload.as_ref();
+        let mut collector = Collector::new(*window, self.workload.measured(), &self.slo);
+        let sim = Sim::of_requests(&self.cluster, &self.algorithm, requests, *window, self.seed)?;
         let run = sim.run(&mut collector)?;
         Ok(collector.summary(&run, self.cluster.usd_per_hour()))
     }

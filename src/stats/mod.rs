@@ -9,9 +9,11 @@ mod interval;
 mod moments;
 mod quantile;
 mod sample;
+mod whole;
 
 pub use histogram::LogHistogram;
 pub use interval::{CONFIDENCE, Estimate, Interval, t_cdf, t_interval, t_quantile};
 pub use moments::Moments;
-pub use quantile::{quantile, quantile_sorted, quantile_sorted_u64};
+pub use quantile::{quantile, quantile_sorted, quantiles_in_place};
 pub use sample::{Sample, coefficient_of_variation, jain_index, n_distinct};
+pub use whole::WholeMoments;

@@ -14,13 +14,25 @@ pub fn quantile_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     Some(low + fraction * (high - low))
 }
 
-/// Returns the `p`-quantile of ascending whole numbers (picoseconds, tokens) in their unit, as
-/// [`quantile_sorted`] does.
-pub fn quantile_sorted_u64(sorted: &[u64], p: f64) -> Option<f64> {
-    let (below, fraction) = place(sorted.len(), p)?;
-    let low = sorted[below];
-    let step = sorted[(below + 1).min(sorted.len() - 1)] - low;
-    Some(low as f64 + fraction * step as f64)
+/// Returns the quantiles at `ps` of whole numbers (picoseconds, tokens), in their unit, as
+/// [`quantile_sorted`] does; none of them where that has none.
+///
+/// The values may stand in any order and are moved about. Takes time in proportion to their number,
+/// as they are sorted only as far as the quantiles need, and no memory for them.
+pub fn quantiles_in_place(values: &mut [u64], ps: &[f64]) -> Vec<Option<f64>> {
+    let places: Vec<_> = ps.iter().map(|p| place(values.len(), *p)).collect();
+    let last = values.len().saturating_sub(1);
+    let above = |below: usize| (below + 1).min(last);
+    let mut ranks: Vec<usize> =
+        places.iter().flatten().flat_map(|(below, _)| [*below, above(*below)]).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    place_ranks(values, 0, &ranks);
+    let quantile = |(below, fraction): (usize, f64)| {
+        let low = values[below];
+        low as f64 + fraction * (values[above(below)] - low) as f64
+    };
+    places.into_iter().map(|place| place.map(quantile)).collect()
 }
 
 /// Returns the `p`-quantile of `values` in any order; sorts a copy.
@@ -38,6 +50,20 @@ pub(super) fn ascending(values: &[f64]) -> Option<Vec<f64>> {
     let mut sorted: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     Some(sorted)
+}
+
+/// Moves the values of ascending `ranks` to where sorting would put them; `values` are those from
+/// rank `first` on.
+fn place_ranks(values: &mut [u64], first: usize, ranks: &[usize]) {
+    // The rank nearest to the middle leaves the least to look through.
+    let middle = first + values.len() / 2;
+    let Some(chosen) = (0..ranks.len()).min_by_key(|index| ranks[*index].abs_diff(middle)) else {
+        return;
+    };
+    let rank = ranks[chosen];
+    let (below, _, above) = values.select_nth_unstable(rank - first);
+    place_ranks(below, first, &ranks[..chosen]);
+    place_ranks(above, rank + 1, &ranks[chosen + 1..]);
 }
 
 /// Splits (n − 1) p into the index below and the fraction above it.
@@ -58,6 +84,7 @@ fn place(n: usize, p: f64) -> Option<(usize, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// `p` and `numpy.quantile` of the squares 1, 4, … 100.
     const SQUARES: [(f64, f64); 6] =
@@ -66,12 +93,27 @@ mod tests {
     #[test]
     fn quantiles_are_numpys() {
         let squares: Vec<f64> = (1..=10).map(|i| f64::from(i * i)).collect();
-        let whole: Vec<u64> = (1..=10).map(|i| i * i).collect();
         for (p, expected) in SQUARES {
             let float = quantile_sorted(&squares, p).unwrap();
             assert!((float - expected).abs() < 1e-9, "{p}: {float}");
-            let whole = quantile_sorted_u64(&whole, p).unwrap();
-            assert!((whole - expected).abs() < 1e-9, "{p}: {whole}");
+        }
+        let mut whole: Vec<u64> = (1..=10).rev().map(|i| i * i).collect();
+        let ps = SQUARES.map(|(p, _)| p);
+        for ((p, expected), whole) in SQUARES.iter().zip(quantiles_in_place(&mut whole, &ps)) {
+            assert!((whole.unwrap() - expected).abs() < 1e-9, "{p}: {whole:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_in_place_are_those_of_sorted_values(
+            mut values in proptest::collection::vec(0..1_000_u64, 0..300),
+            ps in proptest::collection::vec(-0.1..1.1_f64, 0..9),
+        ) {
+            let mut sorted: Vec<f64> = values.iter().map(|value| *value as f64).collect();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let expected: Vec<_> = ps.iter().map(|p| quantile_sorted(&sorted, *p)).collect();
+            prop_assert_eq!(quantiles_in_place(&mut values, &ps), expected);
         }
     }
 
@@ -90,7 +132,8 @@ mod tests {
     #[test]
     fn what_has_no_quantile_gives_none() {
         assert_eq!(quantile_sorted(&[], 0.5), None);
-        assert_eq!(quantile_sorted_u64(&[1], 1.01), None);
+        assert_eq!(quantiles_in_place(&mut [1], &[1.01]), [None]);
+        assert_eq!(quantiles_in_place(&mut [], &[0.5]), [None]);
         assert_eq!(quantile_sorted(&[1.0], f64::NAN), None);
         assert_eq!(quantile(&[1.0, f64::NAN], 0.5), None);
     }

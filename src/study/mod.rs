@@ -4,6 +4,13 @@
 //! workload of a draw, so their differences are paired. Results stand in the order asked for,
 //! whatever the number of threads.
 
+pub mod calibrate;
+mod fidelity;
+mod replay;
+
+pub use fidelity::{Fidelity, LatencyFidelity, Pair, fidelity};
+pub use replay::{Replay, ReplayError};
+
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -137,7 +144,7 @@ fn runs_of(
             seed: draw.seed,
         };
         let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
-        setting.progress.run_ended(workload.trace.len(), false);
+        setting.progress.run_ended(workload.requests.len(), false);
         let (info, window) = (Arc::clone(&info), workload.window);
         Ok(Run { algorithm: algorithm.clone(), draw, info, window, summary })
     };

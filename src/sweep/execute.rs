@@ -91,7 +91,7 @@ impl Grid {
         }
         let run = |spec: &RunSpec| {
             let row = self.run_one(*spec, &workload);
-            let requests = workload.as_ref().map_or(0, |workload| workload.trace.len());
+            let requests = workload.as_ref().map_or(0, |workload| workload.requests.len());
             progress.run_ended(requests, row.outcome.is_err());
             (self.row(*spec), row)
         };

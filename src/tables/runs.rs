@@ -73,6 +73,8 @@ pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, Ta
         columns.push(whole(&lost_column(term), rows, lost));
     }
     columns.push(whole("events_count", rows, |row| Some(summary(row)?.events)));
+    let method = |row: &RunRow| Some(summary(row)?.latency_quantiles.name().to_owned());
+    columns.push(text("latency_quantiles", rows, method));
     Ok(DataFrame::new(rows.len(), columns)?)
 }
 

@@ -1,13 +1,17 @@
 //! The compact format: one JSON object a line, in RouteSim's own words.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use super::fields::{Fields, check_sum, each_line};
+use super::collect::Collect;
+use super::fields::{Fields, check_sum};
+use super::lines::{Layout, Line, MOST_UNUSED, Tally, each_line};
 use super::row::{ReadReport, Row, RowFault, Rows, TraceError};
+use super::scan::Field;
 
 /// Every key of a row.
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 16] = [
     "ts",
     "prompt_tokens",
     "gen_tokens",
@@ -20,10 +24,24 @@ const KEYS: [&str; 12] = [
     "block_size",
     "lora_adapter",
     "priority",
+    "measured_queued_ms",
+    "measured_scheduled_ms",
+    "measured_first_token_ms",
+    "measured_last_token_ms",
 ];
 
-/// Keys that other programs write and that change nothing here.
-const UNUSED: [&str; 2] = ["lora_adapter", "priority"];
+/// Keys that other programs write, or that a measured trace has, and that change nothing here.
+const UNUSED: [&str; MOST_UNUSED] = [
+    "lora_adapter",
+    "priority",
+    "measured_queued_ms",
+    "measured_scheduled_ms",
+    "measured_first_token_ms",
+    "measured_last_token_ms",
+];
+
+/// How the compact format writes its rows.
+pub(super) const LAYOUT: Layout = Layout { field_of, parse };
 
 /// Reads rows of the compact format; `block_size` serves those that have `hash_ids` and no
 /// `block_size` of their own.
@@ -32,48 +50,62 @@ pub(super) fn read(
     label: &str,
     block_size: Option<u32>,
 ) -> Result<Rows, TraceError> {
-    let mut compact = Compact { block_size, ..Compact::default() };
-    let read = each_line(reader, label, |fields| compact.add(fields))?;
-    Ok(compact.finish(read))
+    let mut rows: Vec<Row> = Vec::new();
+    let (block_tokens, report) = read_into(reader, label, block_size, &mut rows)?;
+    Ok(Rows { rows, block_tokens, report })
+}
+
+/// Does the same into `requests`; returns what an id stands for, when a row has ids, and the report.
+pub(super) fn read_into(
+    reader: impl BufRead,
+    label: &str,
+    block_size: Option<u32>,
+    requests: &mut impl Collect,
+) -> Result<(Option<u32>, ReadReport), TraceError> {
+    let mut compact = Compact::new(block_size);
+    each_line(reader, label, &LAYOUT, |line| {
+        compact.check(line)?;
+        requests.add(line, compact.block_size);
+        Ok(())
+    })?;
+    Ok(compact.finish())
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
-struct Compact {
-    rows: Vec<Row>,
+pub(super) struct Compact {
     /// Asked for, or of the first row that has one.
-    block_size: Option<u32>,
+    pub(super) block_size: Option<u32>,
     /// Ids of the whole blocks of each prefix that has a name as well, the longest seen.
     prefixes: BTreeMap<String, Vec<u64>>,
+    tally: Tally,
+    chained: bool,
     clipped: usize,
+    nothing_shared: usize,
     unused: [usize; UNUSED.len()],
 }
 
 impl Compact {
-    fn add(&mut self, mut fields: Fields) -> Result<(), RowFault> {
-        check_keys(&fields)?;
-        let mut row = Row {
-            arrival_ns: fields.time_ns("ts")?,
-            prompt_tokens: fields.tokens("prompt_tokens")?,
-            gen_tokens: fields.tokens("gen_tokens")?,
-            prefix_hash: fields.name("prefix_hash")?,
-            prefix_len: fields.whole("prefix_len", 0)?,
-            hash_ids: fields.ids("hash_ids")?,
-            session: session(&mut fields)?,
-            model: fields.name("model")?,
-        };
-        check_sum(("prompt_tokens", row.prompt_tokens), ("gen_tokens", row.gen_tokens))?;
-        let own_block_size = fields.whole("block_size", 1)?;
-        for (count, key) in self.unused.iter_mut().zip(UNUSED) {
-            *count += usize::from(fields.take(key).is_some());
+    pub(super) fn new(block_size: Option<u32>) -> Self {
+        Self { block_size, ..Self::default() }
+    }
+
+    /// Checks a row against those before it.
+    pub(super) fn check(&mut self, line: &mut Line<'_>) -> Result<(), RowFault> {
+        self.check_prefix(line)?;
+        self.check_chain(line)?;
+        self.tally.add(line.arrival_ns);
+        self.chained |= !line.hash_ids.is_empty();
+        self.nothing_shared += usize::from(
+            line.prefix_hash.is_some() && line.prefix_len.is_none() && line.hash_ids.is_empty(),
+        );
+        for (count, present) in self.unused.iter_mut().zip(line.unused) {
+            *count += usize::from(present);
         }
-        self.check_prefix(&mut row)?;
-        self.check_chain(&row, own_block_size)?;
-        self.rows.push(row);
         Ok(())
     }
 
-    fn check_prefix(&mut self, row: &mut Row) -> Result<(), RowFault> {
+    fn check_prefix(&mut self, row: &mut Line<'_>) -> Result<(), RowFault> {
         let Some(len) = row.prefix_len else {
             return Ok(());
         };
@@ -90,15 +122,15 @@ impl Compact {
         Ok(())
     }
 
-    fn check_chain(&mut self, row: &Row, own_block_size: Option<u32>) -> Result<(), RowFault> {
-        if let (Some(own), Some(other)) = (own_block_size, self.block_size)
+    fn check_chain(&mut self, row: &Line<'_>) -> Result<(), RowFault> {
+        if let (Some(own), Some(other)) = (row.block_size, self.block_size)
             && own != other
         {
             let message = format!("`block_size` is {own}, expected {other} as before");
             return Err(RowFault::new(message)
                 .hint("all rows of a trace have the block size of the first, or of --block-size"));
         }
-        self.block_size = self.block_size.or(own_block_size);
+        self.block_size = self.block_size.or(row.block_size);
         if row.hash_ids.is_empty() {
             return Ok(());
         }
@@ -120,14 +152,14 @@ impl Compact {
     }
 
     /// Refuses a row whose ids say other than its `prefix_hash`.
-    fn check_same_prefix(&mut self, row: &Row, block_size: u32) -> Result<(), RowFault> {
+    fn check_same_prefix(&mut self, row: &Line<'_>, block_size: u32) -> Result<(), RowFault> {
         let (Some(hash), Some(len)) = (&row.prefix_hash, row.prefix_len) else {
             return Ok(());
         };
         let whole = usize::try_from(len / block_size).unwrap_or(usize::MAX);
         let ids = &row.hash_ids[..whole.min(row.hash_ids.len())];
         // Against the longest is enough: what agrees with it agrees with each other.
-        let longest = self.prefixes.entry(hash.clone()).or_default();
+        let longest = self.prefixes.entry(hash.to_string()).or_default();
         if let Some(at) = ids.iter().zip(&*longest).position(|(a, b)| a != b) {
             let message = format!(
                 "`hash_ids[{at}]` is {}, expected {} as in an earlier row of `prefix_hash` \
@@ -143,42 +175,60 @@ impl Compact {
         Ok(())
     }
 
-    fn finish(self, read: usize) -> Rows {
-        let mut report = ReadReport { read, emitted: self.rows.len(), ..ReadReport::default() };
-        report.note_rows(out_of_order(&self.rows), "out of order, sorted by time");
+    /// Returns what an id stands for, when a row has ids, and the report.
+    pub(super) fn finish(self) -> (Option<u32>, ReadReport) {
+        let rows = self.tally.rows;
+        let mut report = ReadReport { read: rows, emitted: rows, ..ReadReport::default() };
+        report.note_rows(self.tally.out_of_order, "out of order, sorted by time");
         report.note_rows(
             self.clipped,
             "with `prefix_len` above `prompt_tokens`, taken as `prompt_tokens`",
         );
         report.note_rows(
-            nothing_shared(&self.rows),
+            self.nothing_shared,
             "with `prefix_hash` and no `prefix_len`, which shares nothing",
         );
         for (count, key) in self.unused.into_iter().zip(UNUSED) {
             report.note_rows(count, &format!("with `{key}`, which is not used"));
         }
-        let chained = self.rows.iter().any(|row| !row.hash_ids.is_empty());
-        Rows { block_tokens: self.block_size.filter(|_| chained), rows: self.rows, report }
+        (self.block_size.filter(|_| self.chained), report)
     }
 }
 
-/// Returns how many rows are earlier than one before them.
-pub(super) fn out_of_order(rows: &[Row]) -> usize {
-    let mut latest = i64::MIN;
-    let mut count = 0;
-    for row in rows {
-        count += usize::from(row.arrival_ns < latest);
-        latest = latest.max(row.arrival_ns);
-    }
-    count
+fn field_of(key: &[u8]) -> Option<Field> {
+    Some(match key {
+        b"ts" => Field::Time,
+        b"prompt_tokens" => Field::PromptTokens,
+        b"gen_tokens" => Field::OutputTokens,
+        b"prefix_hash" => Field::PrefixHash,
+        b"prefix_len" => Field::PrefixLen,
+        b"hash_ids" => Field::HashIds,
+        b"session" | b"conversation_id" => Field::Session,
+        b"model" => Field::Model,
+        b"block_size" => Field::BlockSize,
+        _ => return None,
+    })
 }
 
-/// Returns how many rows name a prefix of no known length, and have no ids instead.
-pub(super) fn nothing_shared(rows: &[Row]) -> usize {
-    let nothing = |row: &&Row| {
-        row.prefix_hash.is_some() && row.prefix_len.is_none() && row.hash_ids.is_empty()
+pub(super) fn parse(mut fields: Fields) -> Result<Line<'static>, RowFault> {
+    check_keys(&fields)?;
+    let line = Line {
+        arrival_ns: fields.time_ns("ts")?,
+        prompt_tokens: fields.tokens("prompt_tokens")?,
+        gen_tokens: fields.tokens("gen_tokens")?,
+        prefix_hash: fields.name("prefix_hash")?.map(Cow::Owned),
+        prefix_len: fields.whole("prefix_len", 0)?,
+        hash_ids: fields.ids("hash_ids")?,
+        session: session(&mut fields)?.map(Cow::Owned),
+        model: fields.name("model")?.map(Cow::Owned),
+        ..Line::default()
     };
-    rows.iter().filter(nothing).count()
+    check_sum(("prompt_tokens", line.prompt_tokens), ("gen_tokens", line.gen_tokens))?;
+    Ok(Line {
+        block_size: fields.whole("block_size", 1)?,
+        unused: UNUSED.map(|key| fields.take(key).is_some()),
+        ..line
+    })
 }
 
 /// Refuses unknown keys, and says so when they are those of another format.

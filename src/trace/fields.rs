@@ -1,45 +1,16 @@
 //! The fields of one JSON line, each taken out checked.
 
 use std::fmt;
-use std::io::BufRead;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::document::did_you_mean;
 
-use super::row::{RowFault, TraceError};
+use super::row::RowFault;
 
 /// Nanoseconds in one millisecond.
 pub(super) const NS_PER_MS: i64 = 1_000_000;
-
-/// Reads each line that is not blank and not a comment with `row`, and returns how many there were.
-pub(super) fn each_line(
-    mut reader: impl BufRead,
-    label: &str,
-    mut row: impl FnMut(Fields) -> Result<(), RowFault>,
-) -> Result<usize, TraceError> {
-    let mut bytes = Vec::new();
-    let mut count = 0;
-    for line in 1.. {
-        bytes.clear();
-        let length = reader
-            .read_until(b'\n', &mut bytes)
-            .map_err(|source| TraceError::Io { path: label.to_owned(), source })?;
-        if length == 0 {
-            break;
-        }
-        let read = text(&bytes).and_then(|text| {
-            if text.is_empty() || text.starts_with('#') {
-                return Ok(());
-            }
-            count += 1;
-            row(Fields::parse(text)?)
-        });
-        read.map_err(|fault| TraceError::Line { path: label.to_owned(), line, fault })?;
-    }
-    Ok(count)
-}
 
 /// The fields of one line, in its order.
 #[derive(Debug)]
@@ -75,6 +46,11 @@ impl Fields {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.iter().any(|(name, _)| name == key)
+    }
+
+    /// Returns whether there is such a field and it is not null.
+    pub(super) fn has_value(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, value)| name == key && !value.is_null())
     }
 
     /// Takes a field out; null counts as absent.
@@ -181,12 +157,6 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, RowFault> {
-    str::from_utf8(bytes)
-        .map(str::trim)
-        .map_err(|_| RowFault::new("not UTF-8").hint("a trace is text, one JSON object a line"))
-}
-
 fn missing(key: &str) -> RowFault {
     RowFault::new(format!("`{key}` is missing")).hint(format!("each row needs `{key}`"))
 }
@@ -248,7 +218,7 @@ fn whole_number(value: &Value) -> Option<u64> {
 /// Converts milliseconds from 0, rounded to the nearest nanosecond.
 ///
 /// Whole and fraction are converted apart: so every nanosecond of the first 99 days survives.
-fn fractional_ns(ms: f64) -> Option<i64> {
+pub(super) fn fractional_ns(ms: f64) -> Option<i64> {
     let top = (i64::MAX / NS_PER_MS) as f64;
     if !(0.0..top).contains(&ms) {
         return None;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::document::did_you_mean;
 
+use super::collect::Columns;
 use super::columns::Trace;
 use super::row::{ReadReport, RowFault, Rows, TraceError};
 use super::sniff::first_row;
@@ -78,7 +79,7 @@ impl fmt::Display for Format {
 ///
 /// When the file can't be read, a row of it is no request, or all rows together are no trace.
 pub fn read_trace(path: &Path, options: &ReadOptions) -> Result<(Trace, ReadReport), TraceError> {
-    into_trace(read_file(path, options)?, path)
+    read_columns(open(path)?, path, options)
 }
 
 /// Reads a file of unknown format into a trace: [`Format::sniff`] tells it from the first row.
@@ -90,7 +91,9 @@ pub fn read_trace_sniffed(
     path: &Path,
     block_size: Option<u32>,
 ) -> Result<(Trace, ReadReport), TraceError> {
-    into_trace(read_sniffed(open(path)?, &label_of(path), block_size)?, path)
+    let label = label_of(path);
+    let (reader, format) = sniffed(open(path)?, &label)?;
+    read_columns(reader, path, &ReadOptions { format, block_size })
 }
 
 /// Makes the rows of a file into a trace, with the report of what was read.
@@ -100,10 +103,7 @@ pub fn read_trace_sniffed(
 /// When all rows together are no trace.
 pub fn into_trace(rows: Rows, path: &Path) -> Result<(Trace, ReadReport), TraceError> {
     let report = rows.report.clone();
-    let trace = rows.into_trace().map_err(|fault| TraceError::File {
-        path: label_of(path),
-        fault: explain_loss(fault, &report),
-    })?;
+    let trace = rows.into_trace().map_err(|fault| no_trace(fault, &report, path))?;
     Ok((trace, report))
 }
 
@@ -126,6 +126,34 @@ pub fn read(
     label: &str,
     options: &ReadOptions,
 ) -> Result<Rows, TraceError> {
+    begin(&mut reader, label, options)?;
+    match options.format {
+        Format::Compact => compact::read(reader, label, options.block_size),
+        Format::Mooncake => mooncake::read(reader, label, options.block_size),
+        Format::Otel => otel::read(reader, label),
+    }
+}
+
+/// Reads a stream into columns, without a row in between where the format has requests one a line.
+fn read_columns(
+    mut reader: impl BufRead,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<(Trace, ReadReport), TraceError> {
+    let label = label_of(path);
+    begin(&mut reader, &label, options)?;
+    let mut columns = Columns::default();
+    let (_, report) = match options.format {
+        Format::Compact => compact::read_into(reader, &label, options.block_size, &mut columns)?,
+        Format::Mooncake => mooncake::read_into(reader, &label, options.block_size, &mut columns)?,
+        Format::Otel => return into_trace(otel::read(reader, &label)?, path),
+    };
+    let trace = columns.finish().map_err(|fault| no_trace(fault, &report, path))?;
+    Ok((trace, report))
+}
+
+/// Checks the options and the first bytes, and skips a byte order mark.
+fn begin(reader: &mut impl BufRead, label: &str, options: &ReadOptions) -> Result<(), TraceError> {
     let in_file = |fault| TraceError::File { path: label.to_owned(), fault };
     if options.block_size == Some(0) {
         let fault = RowFault::new("a block size of 0 tokens, expected 1 or more");
@@ -140,26 +168,21 @@ pub fn read(
     if start.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
-    match options.format {
-        Format::Compact => compact::read(reader, label, options.block_size),
-        Format::Mooncake => mooncake::read(reader, label, options.block_size),
-        Format::Otel => otel::read(reader, label),
-    }
+    Ok(())
 }
 
-/// Reads the rows of a stream of unknown format.
-pub(super) fn read_sniffed(
+/// Tells the format of a stream, and returns it with the stream from its start.
+pub(super) fn sniffed(
     mut reader: impl BufRead,
     label: &str,
-    block_size: Option<u32>,
-) -> Result<Rows, TraceError> {
+) -> Result<(impl BufRead, Format), TraceError> {
     let (start, row) = first_row(&mut reader)
         .map_err(|source| TraceError::Io { path: label.to_owned(), source })?;
-    let options = ReadOptions { format: Format::sniff(&start[row..]), block_size };
-    read(io::Cursor::new(start).chain(reader), label, &options)
+    let format = Format::sniff(&start[row..]);
+    Ok((io::Cursor::new(start).chain(reader), format))
 }
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
@@ -169,8 +192,12 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, TraceError> {
     }
 }
 
-fn label_of(path: &Path) -> String {
+pub(super) fn label_of(path: &Path) -> String {
     if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
+}
+
+fn no_trace(fault: RowFault, report: &ReadReport, path: &Path) -> TraceError {
+    TraceError::File { path: label_of(path), fault: explain_loss(fault, report) }
 }
 
 /// Says what became of the rows when none of them was a request.
@@ -188,7 +215,7 @@ fn explain_loss(fault: RowFault, report: &ReadReport) -> RowFault {
 }
 
 /// Returns what is wrong with a file that begins as no text does.
-fn refuse_binary(start: &[u8]) -> Option<RowFault> {
+pub(super) fn refuse_binary(start: &[u8]) -> Option<RowFault> {
     let compressed = |program: &str| {
         RowFault::new(format!("compressed by {program}, expected text"))
             .hint(format!("unpack it first: `{program} -dc FILE`, read as `-`"))

@@ -2,16 +2,22 @@
 //!
 //! A file is read into [`Rows`] (one reader per format), checked row by row, and becomes a
 //! [`Trace`]: columns in the order of arrival, borrowed by every run. What a prompt shares with
-//! others is a [`Chain`] of block ids.
+//! others is a [`Chain`] of block ids; all chains together are a tree of [`Segments`].
 
 mod chain;
+mod collect;
 mod columns;
 mod compact;
 mod fields;
 mod format;
+mod lines;
+mod measured;
 mod mooncake;
+mod numbers;
 mod otel;
 mod row;
+mod scan;
+mod segments;
 mod sessions;
 mod sniff;
 mod write;
@@ -21,6 +27,8 @@ pub use columns::{NewRequest, Trace, TraceBuilder};
 pub use format::{
     Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed,
 };
+pub use measured::{MeasuredTrace, Timing, read_measured};
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};
+pub use segments::{Path, SegmentId, Segments};
 pub use sessions::infer_sessions;
 pub use write::write_compact;

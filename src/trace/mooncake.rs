@@ -1,11 +1,13 @@
 //! Mooncake's JSON lines: chained block ids, no sessions.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 
-use super::compact::out_of_order;
-use super::fields::{Fields, check_sum, each_line};
+use super::collect::Collect;
+use super::fields::{Fields, check_sum};
+use super::lines::{Layout, Line, Tally, each_line};
 use super::row::{ReadReport, Row, RowFault, Rows, TraceError};
-use super::sessions::infer_sessions;
+use super::scan::Field;
 
 /// Tokens an id stands for in the published traces.
 ///
@@ -18,39 +20,67 @@ const KEYS: [&str; 7] =
 /// Keys that load generators add and that change nothing here.
 const UNUSED: [&str; 2] = ["delay", "extra"];
 
+/// How Mooncake writes its rows.
+pub(super) const LAYOUT: Layout = Layout { field_of, parse };
+
 /// Reads rows in Mooncake's format, with ids of `block_size` tokens or the published 512.
 pub(super) fn read(
     reader: impl BufRead,
     label: &str,
     block_size: Option<u32>,
 ) -> Result<Rows, TraceError> {
+    let mut rows: Vec<Row> = Vec::new();
+    let (block_tokens, report) = read_into(reader, label, block_size, &mut rows)?;
+    Ok(Rows { rows, block_tokens, report })
+}
+
+/// Does the same into `requests`; returns what an id stands for, when a row has ids, and the report.
+pub(super) fn read_into(
+    reader: impl BufRead,
+    label: &str,
+    block_size: Option<u32>,
+    requests: &mut impl Collect,
+) -> Result<(Option<u32>, ReadReport), TraceError> {
     let block_size = block_size.unwrap_or(BLOCK_SIZE);
-    let mut rows = Vec::new();
+    let mut tally = Tally::default();
     let mut unused = [0; UNUSED.len()];
-    let read = each_line(reader, label, |mut fields| {
-        for (count, key) in unused.iter_mut().zip(UNUSED) {
-            *count += usize::from(fields.has(key));
+    let mut chained = false;
+    each_line(reader, label, &LAYOUT, |line| {
+        check_block_size(line.prompt_tokens, line.hash_ids.len(), block_size)?;
+        tally.add(line.arrival_ns);
+        chained |= !line.hash_ids.is_empty();
+        for (count, present) in unused.iter_mut().zip(line.unused) {
+            *count += usize::from(present);
         }
-        rows.push(row(&mut fields, block_size)?);
+        requests.add(line, Some(block_size));
         Ok(())
     })?;
-    let mut report = ReadReport { read, emitted: rows.len(), ..ReadReport::default() };
-    report.note_rows(out_of_order(&rows), "out of order, sorted by time");
+    let mut report = ReadReport { read: tally.rows, emitted: tally.rows, ..ReadReport::default() };
+    report.note_rows(tally.out_of_order, "out of order, sorted by time");
     for (count, key) in unused.into_iter().zip(UNUSED) {
         report.note_rows(count, &format!("with `{key}`, which is not used"));
     }
-    let chained = rows.iter().any(|row| !row.hash_ids.is_empty());
-    let mut rows = Rows { rows, block_tokens: Some(block_size).filter(|_| chained), report };
-    let sessions = infer_sessions(&mut rows);
+    let sessions = requests.infer_sessions();
     if sessions > 0 {
-        rows.report.notes.push(format!(
+        report.notes.push(format!(
             "sessions are not in the file, but inferred from shared blocks: {sessions}"
         ));
     }
-    Ok(rows)
+    Ok((Some(block_size).filter(|_| chained), report))
 }
 
-fn row(fields: &mut Fields, block_size: u32) -> Result<Row, RowFault> {
+fn field_of(key: &[u8]) -> Option<Field> {
+    Some(match key {
+        b"timestamp" => Field::Time,
+        b"input_length" => Field::PromptTokens,
+        b"output_length" => Field::OutputTokens,
+        b"hash_ids" => Field::HashIds,
+        b"session_id" => Field::Session,
+        _ => return None,
+    })
+}
+
+fn parse(mut fields: Fields) -> Result<Line<'static>, RowFault> {
     if let Some(key) = ["text_input", "messages", "payload"].iter().find(|key| fields.has(key)) {
         let message = format!("`{key}` in place of `input_length`");
         return Err(RowFault::new(message).hint("count its tokens first; no tokenizer is built in"));
@@ -62,17 +92,17 @@ fn row(fields: &mut Fields, block_size: u32) -> Result<Row, RowFault> {
             fault
         }
     })?;
-    let row = Row {
+    let line = Line {
+        unused: std::array::from_fn(|at| UNUSED.get(at).is_some_and(|key| fields.has(key))),
         arrival_ns: fields.time_ns("timestamp")?,
         prompt_tokens: fields.tokens("input_length")?,
         gen_tokens: fields.tokens("output_length")?,
         hash_ids: fields.ids("hash_ids")?,
-        session: fields.name("session_id")?,
-        ..Row::default()
+        session: fields.name("session_id")?.map(Cow::Owned),
+        ..Line::default()
     };
-    check_sum(("input_length", row.prompt_tokens), ("output_length", row.gen_tokens))?;
-    check_block_size(row.prompt_tokens, row.hash_ids.len(), block_size)?;
-    Ok(row)
+    check_sum(("input_length", line.prompt_tokens), ("output_length", line.gen_tokens))?;
+    Ok(line)
 }
 
 /// Refuses ids that can't be one for each block of the prompt, its part-filled last one or not.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::units::{LONGEST, PS_PER_NS, SimTime};
-
-use super::chain::ONE_LEVEL;
-use super::columns::{NewRequest, Trace, TraceBuilder};
+use super::collect::{Collect as _, Columns};
+use super::columns::Trace;
+use super::lines::Line;
 
 /// One request as a file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,17 +125,6 @@ impl RowFault {
     }
 }
 
-/// Gives the values of one column dense numbers in the order of their first use.
-#[derive(Debug)]
-struct Interner<K>(BTreeMap<K, u32>);
-
-impl<K: Ord> Interner<K> {
-    fn number(&mut self, key: K) -> u32 {
-        let next = u32::try_from(self.0.len()).expect("over 4 billion names in one column");
-        *self.0.entry(key).or_insert(next)
-    }
-}
-
 impl Rows {
     /// Returns the rows as columns, sorted by arrival and rebased to the earliest.
     ///
@@ -148,72 +136,12 @@ impl Rows {
     /// # Panics
     ///
     /// When a row has no tokens, or more than a `u32` counts: readers refuse such rows.
-    pub fn into_trace(mut self) -> Result<Trace, RowFault> {
-        let Some(first) = self.rows.iter().map(|row| row.arrival_ns).min() else {
-            return Err(RowFault::new("no requests").hint("an empty trace has nothing to simulate"));
-        };
-        let chained = self.rows.iter().any(|row| !row.hash_ids.is_empty());
-        let one_level = |row: &Row| row.hash_ids.is_empty() && row.prefix_len.is_some();
-        if chained && self.rows.iter().any(one_level) {
-            let message = "some rows have `hash_ids` and others only `prefix_hash`";
-            return Err(RowFault::new(message).hint("a trace uses one of the two throughout"));
+    pub fn into_trace(self) -> Result<Trace, RowFault> {
+        let mut columns = Columns::default();
+        columns.reserve(self.rows.len());
+        for row in self.rows {
+            columns.add(&mut Line::from(row), self.block_tokens);
         }
-        let block_tokens = if chained {
-            self.block_tokens.ok_or_else(|| {
-                RowFault::new("`hash_ids` without a block size")
-                    .hint("say how many tokens an id stands for (--block-size)")
-            })?
-        } else {
-            ONE_LEVEL
-        };
-
-        let mut ids = Interner(BTreeMap::new());
-        let mut prefixes = Interner(BTreeMap::new());
-        let mut sessions = Interner(BTreeMap::new());
-        let mut models = Interner(BTreeMap::new());
-        let model_of: Vec<Option<u32>> = (self.rows.iter_mut())
-            .map(|row| row.model.take().map(|model| models.number(model)))
-            .collect();
-        let mut names: Vec<(String, u32)> = models.0.into_iter().collect();
-        names.sort_by_key(|(_, number)| *number);
-        let names = names.into_iter().map(|(name, _)| name).collect();
-
-        let mut builder = TraceBuilder::new(block_tokens, names);
-        let mut chain = Vec::new();
-        for (row, model) in self.rows.into_iter().zip(model_of) {
-            chain.clear();
-            let mut shared_tokens = 0;
-            if chained {
-                chain.extend(row.hash_ids.iter().map(|id| ids.number(*id)));
-                let covered = chain.len() as u64 * u64::from(block_tokens);
-                let covered = u32::try_from(covered).unwrap_or(u32::MAX);
-                shared_tokens = covered.min(row.prompt_tokens);
-            } else if let (Some(hash), Some(len)) = (row.prefix_hash, row.prefix_len) {
-                chain.push(prefixes.number(hash));
-                shared_tokens = len.min(row.prompt_tokens);
-            }
-            builder.push(NewRequest {
-                arrival: rebase(row.arrival_ns, first)?,
-                prompt_tokens: row.prompt_tokens,
-                output_tokens: row.gen_tokens,
-                chain: &chain,
-                shared_tokens,
-                session: row.session.map(|session| sessions.number(session)),
-                model,
-            });
-        }
-        Ok(builder.finish())
+        columns.finish()
     }
-}
-
-/// Returns the time of a row from the first, in whole picoseconds.
-fn rebase(arrival_ns: i64, first_ns: i64) -> Result<SimTime, RowFault> {
-    let longest = LONGEST.as_ps() / PS_PER_NS;
-    let ns = arrival_ns.abs_diff(first_ns);
-    if ns > longest {
-        let days = ns / 86_400_000_000_000;
-        return Err(RowFault::new(format!("the rows span {days} days, more than the clock's 100"))
-            .hint("times are in milliseconds; cut the trace, or check the unit"));
-    }
-    Ok(SimTime::from_ps(ns * PS_PER_NS))
 }

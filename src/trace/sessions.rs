@@ -1,8 +1,7 @@
 //! Sessions of a trace that names none, from what its prompts share.
 
-use std::collections::BTreeMap;
-
-use super::row::Rows;
+use super::numbers::Numbers;
+use super::row::{Row, Rows};
 
 /// Gives each row with `hash_ids` a session and returns how many there are; nothing happens when
 /// a row already has one.
@@ -11,34 +10,68 @@ use super::row::Rows;
 /// first block of a chain does not count: it is most often a system prompt that all share. Rows
 /// without ids stay without a session, as nothing is known of them.
 pub fn infer_sessions(rows: &mut Rows) -> usize {
-    let rows = &mut rows.rows;
+    infer(&mut rows.rows)
+}
+
+/// Does the same to rows alone.
+pub(super) fn infer(rows: &mut [Row]) -> usize {
     if rows.iter().any(|row| row.session.is_some()) {
         return 0;
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| rows[index].arrival_ns);
-    let mut holder: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut count = 0;
+    let mut numbers = Numbers::default();
+    let mut chain: Vec<u32> = Vec::new();
+    let mut inference = Inference::default();
     for index in order {
         let row = &mut rows[index];
-        let Some((_, below_root)) = row.hash_ids.split_first() else {
-            continue;
-        };
-        let known = (below_root.iter().rev()).find_map(|id| holder.get(id).copied());
-        let session = known.unwrap_or_else(|| {
-            count += 1;
-            count - 1
-        });
-        holder.extend(below_root.iter().map(|id| (*id, session)));
-        row.session = Some(session.to_string());
+        chain.clear();
+        chain.extend(row.hash_ids.iter().map(|id| numbers.of(*id)));
+        row.session = inference.session(&chain).map(|session| session.to_string());
     }
-    count
+    inference.sessions()
+}
+
+/// Finds the session of one request after the other, in the order of time.
+#[derive(Debug, Default)]
+pub(super) struct Inference {
+    /// The session that last held each block, by dense id; `NONE` for none.
+    holder: Vec<u32>,
+    count: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Inference {
+    /// Returns the session of the next request, given its dense ids; none when it has none.
+    pub(super) fn session(&mut self, chain: &[u32]) -> Option<u32> {
+        let (_, below_root) = chain.split_first()?;
+        let most = below_root.iter().max().map_or(0, |id| *id as usize + 1);
+        if self.holder.len() < most {
+            self.holder.resize(most, NONE);
+        }
+        let mut holders = below_root.iter().rev().map(|id| self.holder[*id as usize]);
+        let known = holders.find(|session| *session != NONE);
+        let session = known.unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        });
+        for id in below_root {
+            self.holder[*id as usize] = session;
+        }
+        Some(session)
+    }
+
+    /// Returns how many sessions were found.
+    pub(super) fn sessions(&self) -> usize {
+        self.count as usize
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::row::{ReadReport, Row};
+    use crate::trace::row::ReadReport;
 
     fn sessions(chains: &[(i64, &[u64])]) -> (usize, Vec<Option<String>>) {
         let row = |(time, ids): &(i64, &[u64])| Row {

@@ -79,7 +79,13 @@ impl<'de> Visitor<'de> for Keys<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::format::read_sniffed;
+    use crate::trace::format::{ReadOptions, read, sniffed};
+    use crate::trace::row::{Rows, TraceError};
+
+    fn read_sniffed(text: &[u8], label: &str, block_size: Option<u32>) -> Result<Rows, TraceError> {
+        let (reader, format) = sniffed(text, label)?;
+        read(reader, label, &ReadOptions { format, block_size })
+    }
 
     #[test]
     fn the_first_row_tells_the_format() {

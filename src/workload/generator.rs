@@ -2,19 +2,22 @@
 
 use crate::document::{Bounds, Table, did_you_mean};
 use crate::rng::Stream;
-use crate::trace::{NewRequest, ONE_LEVEL, ReadReport, Row, Rows, Trace, TraceBuilder};
+use crate::trace::{ReadReport, Row, Rows};
 use crate::units::{PS_PER_NS, SimDuration, SimTime};
 
-use super::{Made, Warmup, Workload, WorkloadError, check_rate};
+use super::draws::GeneratedStream;
+use super::requests::{Arriving, Requests, collect};
+use super::{MOST_IN_MEMORY, MOST_REQUESTS, Made, Warmup, Workload, WorkloadError};
 
 /// The longest prompt or output that is drawn, in tokens.
 const LONGEST_TOKENS: f64 = 1e8;
 
+/// Generated workloads of more requests are streamed: 56 MB as columns, and a tenth of a second to
+/// draw anew.
+pub const STREAMED_FROM: usize = 2_000_000;
+
 /// The most prefix groups: ids of groups index arrays.
 const MOST_PREFIXES: u32 = 1_000_000;
-
-/// Standard deviation of a group's prefix length, as a share of the mean.
-const PREFIX_SPREAD: f64 = 0.2;
 
 /// Poisson arrivals with drawn lengths and shared prefixes; the defaults are those of `gen-trace`.
 ///
@@ -84,7 +87,7 @@ impl Lengths {
         Self::ALL.into_iter().find(|lengths| lengths.name() == name)
     }
 
-    fn draw(self, stream: &mut Stream, mean: f64, std: f64) -> u32 {
+    pub(super) fn draw(self, stream: &mut Stream, mean: f64, std: f64) -> u32 {
         let length = match self {
             Self::Normal => mean + std * stream.normal(),
             Self::Exponential => mean * stream.exponential(),
@@ -162,12 +165,13 @@ impl GeneratorSpec {
     /// Draws the requests that arrive in `[0, duration)` at a mean of `rate_rps` per second.
     ///
     /// Request `i` of a seed has the same lengths and prefix at every rate, and its arrival times
-    /// the rate is the same too.
+    /// the rate is the same too. More than [`STREAMED_FROM`] requests are drawn by each run as they
+    /// arrive and take no memory; fewer are drawn now and shared by the runs that meet them.
     ///
     /// # Errors
     ///
     /// When [`check`](Self::check) fails, when the rate or the duration is not above 0, when more
-    /// than 100 million requests are expected, or when the warm-up leaves no request.
+    /// than [`MOST_REQUESTS`] requests are expected, or when the warm-up leaves no request.
     pub fn workload(
         &self,
         rate_rps: f64,
@@ -175,21 +179,27 @@ impl GeneratorSpec {
         duration: SimDuration,
         warmup: Warmup,
     ) -> Result<Workload, WorkloadError> {
-        let trace = self.trace(Draws::new(self, rate_rps, seed, duration)?);
+        let stream = GeneratedStream::new(self, rate_rps, seed, duration, MOST_REQUESTS)?;
+        let requests = if stream.len() > STREAMED_FROM {
+            Requests::Streamed(stream)
+        } else {
+            Requests::Columns(collect(&stream))
+        };
         let made = Made {
             source: "generator".to_owned(),
             operator: "generated (poisson)".to_owned(),
             requested_rps: Some(rate_rps),
             notes: Vec::new(),
         };
-        Workload::new(trace, made, SimTime::ZERO + duration, warmup)
+        Workload::new(requests, made, SimTime::ZERO + duration, warmup)
     }
 
     /// Draws the same requests as [`workload`](Self::workload), as rows for a file.
     ///
     /// # Errors
     ///
-    /// As there, save that rows know no warm-up: that no request arrives is an error.
+    /// As there, save that rows know no warm-up: that no request arrives is an error; and they may
+    /// be at most [`MOST_IN_MEMORY`].
     ///
     /// # Panics
     ///
@@ -200,129 +210,22 @@ impl GeneratorSpec {
         seed: u64,
         duration: SimDuration,
     ) -> Result<Rows, WorkloadError> {
-        let row = |drawn: Drawn| Row {
-            arrival_ns: i64::try_from(drawn.arrival_ns).expect("100 days are below 2⁶³ ns"),
+        let row = |drawn: Arriving<'_>| Row {
+            arrival_ns: i64::try_from(drawn.arrival.as_ps() / PS_PER_NS)
+                .expect("100 days are below 2⁶³ ns"),
             prompt_tokens: drawn.prompt_tokens,
             gen_tokens: drawn.output_tokens,
-            prefix_hash: drawn.prefix.map(|prefix| format!("prefix_{}", prefix.group)),
-            prefix_len: drawn.prefix.map(|prefix| prefix.tokens),
+            prefix_hash: drawn.chain.ids.first().map(|group| format!("prefix_{group}")),
+            prefix_len: drawn.chain.ids.first().map(|_| drawn.chain.shared_tokens),
             ..Row::default()
         };
-        let draws = Draws::new(self, rate_rps, seed, duration)?;
-        let rows: Vec<Row> = draws.map(row).collect();
+        let stream = GeneratedStream::new(self, rate_rps, seed, duration, MOST_IN_MEMORY)?;
+        let rows: Vec<Row> = stream.draws().map(row).collect();
         if rows.is_empty() {
             return Err(super::nothing_measured(0, Warmup::NONE));
         }
         let report = ReadReport { read: rows.len(), emitted: rows.len(), ..ReadReport::default() };
         Ok(Rows { rows, block_tokens: None, report })
-    }
-
-    fn trace(&self, draws: Draws<'_>) -> Trace {
-        let mut builder = TraceBuilder::new(ONE_LEVEL, Vec::new());
-        for drawn in draws {
-            let chain = drawn.prefix.map(|prefix| [prefix.group]);
-            builder.push(NewRequest {
-                arrival: SimTime::from_ps(drawn.arrival_ns * PS_PER_NS),
-                prompt_tokens: drawn.prompt_tokens,
-                output_tokens: drawn.output_tokens,
-                chain: chain.as_ref().map_or(&[], |ids| ids.as_slice()),
-                shared_tokens: drawn.prefix.map_or(0, |prefix| prefix.tokens),
-                session: None,
-                model: None,
-            });
-        }
-        builder.finish()
-    }
-}
-
-/// One drawn request.
-struct Drawn {
-    /// Whole nanoseconds, so that a file holds it exactly.
-    arrival_ns: u64,
-    prompt_tokens: u32,
-    output_tokens: u32,
-    prefix: Option<DrawnPrefix>,
-}
-
-#[derive(Clone, Copy)]
-struct DrawnPrefix {
-    group: u32,
-    tokens: u32,
-}
-
-/// The requests of one seed, one at a time.
-struct Draws<'s> {
-    spec: &'s GeneratorSpec,
-    rate_rps: f64,
-    duration_s: f64,
-    /// Arrival of the last request at a rate of 1.
-    unit_time: f64,
-    arrivals: Stream,
-    prompts: Stream,
-    outputs: Stream,
-    prefixes: Stream,
-    /// Prefix length of each group, in tokens.
-    groups: Vec<u32>,
-}
-
-impl<'s> Draws<'s> {
-    fn new(
-        spec: &'s GeneratorSpec,
-        rate_rps: f64,
-        seed: u64,
-        duration: SimDuration,
-    ) -> Result<Self, WorkloadError> {
-        spec.check()?;
-        check_rate(rate_rps, duration)?;
-        let group = |group| {
-            let mut stream = Stream::new(seed, "prefix_len", u64::from(group));
-            let spread = PREFIX_SPREAD * spec.prefix_len_mean;
-            Lengths::Normal.draw(&mut stream, spec.prefix_len_mean, spread)
-        };
-        Ok(Self {
-            spec,
-            rate_rps,
-            duration_s: duration.as_secs(),
-            unit_time: 0.0,
-            arrivals: Stream::new(seed, "arrivals", 0),
-            prompts: Stream::new(seed, "prompt", 0),
-            outputs: Stream::new(seed, "gen", 0),
-            prefixes: Stream::new(seed, "prefix", 0),
-            groups: (0..spec.num_prefixes).map(group).collect(),
-        })
-    }
-
-    fn prefix(&mut self, prompt_tokens: u32) -> Option<DrawnPrefix> {
-        if self.groups.is_empty() {
-            return None;
-        }
-        let group = self.prefixes.below(self.groups.len());
-        Some(DrawnPrefix {
-            group: u32::try_from(group).expect("at most a million groups"),
-            tokens: self.groups[group].min(prompt_tokens),
-        })
-    }
-}
-
-impl Iterator for Draws<'_> {
-    type Item = Drawn;
-
-    fn next(&mut self) -> Option<Drawn> {
-        self.unit_time += self.arrivals.exponential();
-        let arrival_s = self.unit_time / self.rate_rps;
-        if arrival_s >= self.duration_s {
-            return None;
-        }
-        let spec = self.spec;
-        let lengths = spec.lengths;
-        let prompt_tokens = lengths.draw(&mut self.prompts, spec.prompt_mean, spec.prompt_std);
-        let output_tokens = lengths.draw(&mut self.outputs, spec.gen_mean, spec.gen_std);
-        Some(Drawn {
-            arrival_ns: whole_ns(arrival_s),
-            prompt_tokens,
-            output_tokens,
-            prefix: self.prefix(prompt_tokens),
-        })
     }
 }
 
@@ -346,17 +249,6 @@ fn whole_tokens(length: f64) -> u32 {
     )]
     let tokens = length.round().clamp(1.0, LONGEST_TOKENS) as u32;
     tokens
-}
-
-/// Rounds down, so that no arrival leaves its window.
-fn whole_ns(seconds: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at least 0, and below a duration of at most 100 days"
-    )]
-    let ns = (seconds * 1e9).floor() as u64;
-    ns
 }
 
 #[cfg(test)]

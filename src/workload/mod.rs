@@ -6,26 +6,32 @@
 //! seed); rates of one seed share their draws, so curves over the rate are smooth and differences
 //! between algorithms are paired.
 
+mod draws;
 mod generator;
+mod requests;
 mod resample;
 mod source;
 mod ticks;
 
-pub use generator::{GeneratorSpec, Lengths};
+pub use draws::GeneratedStream;
+pub use generator::{GeneratorSpec, Lengths, STREAMED_FROM};
+pub use requests::{Arrivals, Arriving, Requests};
 pub use source::SourceTrace;
 pub use ticks::{Dequantize, coarse_tick};
 
-use crate::trace::Trace;
 use crate::units::{RequestId, SimDuration, SimTime};
 
-/// The most requests that one workload may be expected to have.
-pub const MOST_REQUESTS: f64 = 2e7;
+/// The most requests that one workload may be expected to have: ids are 32 bits wide.
+pub const MOST_REQUESTS: f64 = 4e9;
+
+/// The most requests that a workload may be expected to hold in memory.
+pub const MOST_IN_MEMORY: f64 = 2e7;
 
 /// The requests of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// The requests in the order of arrival.
-    pub trace: Trace,
+    pub requests: Requests,
     /// What of them is measured.
     pub window: Window,
     /// How the workload was made.
@@ -94,19 +100,19 @@ impl Warmup {
 impl Workload {
     /// Returns how many requests are measured: at least one.
     pub fn measured(&self) -> usize {
-        self.trace.len() - self.window.first.index()
+        self.requests.len() - self.window.first.index()
     }
 
     /// Cuts the warm-up from the requests that arrive in `[0, end)` and measures their rate.
-    fn new(trace: Trace, made: Made, end: SimTime, warmup: Warmup) -> Result<Self, WorkloadError> {
-        let total = trace.len();
-        let first = match warmup {
-            Warmup::Requests(count) => usize::try_from(count).unwrap_or(usize::MAX),
-            Warmup::Time(span) => {
-                let start = SimTime::ZERO + span;
-                trace.ids().filter(|id| trace.arrival(*id) < start).count()
-            }
-        };
+    fn new(
+        requests: impl Into<Requests>,
+        made: Made,
+        end: SimTime,
+        warmup: Warmup,
+    ) -> Result<Self, WorkloadError> {
+        let requests = requests.into();
+        let total = requests.len();
+        let (first, last_of_warmup) = requests.warm_up(warmup);
         if first >= total {
             return Err(nothing_measured(total, warmup));
         }
@@ -115,7 +121,7 @@ impl Workload {
             Warmup::Requests(0) => SimTime::ZERO,
             // The last warm-up request opens the window and is not in it, so that the window has
             // as many gaps as requests.
-            Warmup::Requests(_) => trace.arrival(RequestId::at(first - 1)),
+            Warmup::Requests(_) => last_of_warmup,
         };
         let window_s = end.saturating_since(from).as_secs();
         let measured = (total - first) as f64;
@@ -127,7 +133,7 @@ impl Workload {
             notes: made.notes,
         };
         let window = Window { first: RequestId::at(first), from, to: end };
-        Ok(Self { trace, window, info })
+        Ok(Self { requests, window, info })
     }
 }
 
@@ -156,8 +162,8 @@ fn nothing_measured(total: usize, warmup: Warmup) -> WorkloadError {
     )
 }
 
-/// Checks that about `rate_rps` × `duration` requests can be made.
-fn check_rate(rate_rps: f64, duration: SimDuration) -> Result<(), WorkloadError> {
+/// Checks that about `rate_rps` × `duration` requests can be made, at `most` so many.
+fn check_rate(rate_rps: f64, duration: SimDuration, most: f64) -> Result<(), WorkloadError> {
     if !(rate_rps.is_finite() && rate_rps > 0.0) {
         return Err(WorkloadError::new(
             format!("a rate of {rate_rps} requests per second, expected a number above 0"),
@@ -171,9 +177,9 @@ fn check_rate(rate_rps: f64, duration: SimDuration) -> Result<(), WorkloadError>
         ));
     }
     let expected = rate_rps * duration.as_secs();
-    if expected > MOST_REQUESTS {
+    if expected > most {
         return Err(WorkloadError::new(
-            format!("about {expected:.3e} requests, expected at most {MOST_REQUESTS:e}"),
+            format!("about {expected:.3e} requests, expected at most {most:e}"),
             "lower the rate or the duration",
         ));
     }
@@ -183,7 +189,7 @@ fn check_rate(rate_rps: f64, duration: SimDuration) -> Result<(), WorkloadError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NewRequest, TraceBuilder};
+    use crate::trace::{NewRequest, Trace, TraceBuilder};
 
     /// Requests at these seconds.
     fn at(seconds: &[u64]) -> Trace {

@@ -8,7 +8,7 @@ use crate::units::{LONGEST, PS_PER_S, RequestId, SimDuration, SimTime};
 
 use super::resample::{Resampler, scaled};
 use super::ticks::{Dequantize, coarse_tick};
-use super::{Made, Warmup, Workload, WorkloadError, check_rate};
+use super::{MOST_IN_MEMORY, Made, Warmup, Workload, WorkloadError, check_rate};
 
 /// Length of a bootstrap block. Traffic of one hour has rate swings over minutes; blocks must be
 /// longer than these, and many enough to differ between seeds.
@@ -279,7 +279,7 @@ impl SourceTrace {
 
     /// Works out the copies and the time line of a rate.
     fn plan(&self, rate_rps: f64, horizon: SimDuration) -> Result<Plan, WorkloadError> {
-        check_rate(rate_rps, horizon)?;
+        check_rate(rate_rps, horizon, MOST_IN_MEMORY)?;
         let (Some(length), Some(own_rps)) = (self.length(), self.rate_rps()) else {
             return Err(WorkloadError::new(
                 "the trace spans no time, so it has no rate to start from",

@@ -332,6 +332,9 @@ fn bad_configs_are_refused_with_their_line() {
         ("kv_block_size = 0", ":3:17: `cluster.kv_block_size` is 0"),
         ("max_queue_depth = 0", "`cluster.max_queue_depth` is 0"),
         ("max_batch_tokens = 0", "`cluster.max_batch_tokens` is 0"),
+        ("max_batch_tokens = 9\nmax_batch_size = 10", ":4:18: 10 of `max_batch_size` are more"),
+        ("model = \"Llama-3.1-70B\"", "`tensor_parallel = 2` would do"),
+        ("model = \"Llama-3.1-7B\"", ":3:9: unknown model `Llama-3.1-7B`"),
         ("num_backend = 2", "did you mean `num_backends`?"),
         ("gpu_type = \"B300\"", "unknown GPU `B300`"),
         ("[cluster.compute_model]\nprefill_tokens_per_sec = nan", "prefill_tokens_per_sec` is NaN"),
@@ -364,6 +367,31 @@ fn a_trace_is_read_as_what_its_first_row_says() {
 }
 
 #[test]
+fn the_catalogue_shows_what_a_config_gets() {
+    let all = done(&["catalogue"]);
+    for part in ["H100Sxm", "MI300X", "DeepSeek-V3", "Llama-3.1-70B on 2 x H100Sxm", "15 to 25 %"] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    assert!(!all.contains("DeepSeek-V3 on 8 x L40S"), "what fits nowhere is left out: {all}");
+    let pair = ["catalogue", "--gpu", "H100", "--model", "qwen3-32b", "--tensor-parallel", "2"];
+    let text = done(&pair);
+    assert!(text.contains("compute_share 0.803: best bf16 matrix product"), "{text}");
+    let shown = json(&done(&[&pair[..], &["--format", "json"]].concat()));
+    let deployments = shown["deployments"].as_array().unwrap();
+    assert_eq!((deployments.len(), &shown["schema"]), (1, &"routesim.catalogue/1".into()));
+    assert!(shown["gpus"][0]["bandwidth_tb_s"]["source"].is_string());
+    assert!(deployments[0]["kv_cache_blocks"].as_u64().unwrap() > 10_000);
+    assert!(deployments[0]["step_model"]["step_ms"].as_f64().unwrap() > 10.0);
+    let csv = done(&["catalogue", "--format", "csv"]);
+    let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert!(columns.len() > 30 && columns.iter().all(|count| *count == columns[0]), "{csv}");
+    let none = refused(&["catalogue", "--gpu", "H100Smx"]);
+    assert!(none.contains("did you mean `H100Sxm`?"), "{none}");
+    let three = refused(&["catalogue", "--tensor-parallel", "3"]);
+    assert!(three.contains("expected 1, 2, 4 or 8"), "{three}");
+}
+
+#[test]
 fn conversion_counts_add_up() {
     let spans = "tests/data/otel/jaeger_openinference_traceloop.json";
     let converted = output(&["convert", "-i", spans, "-f", "otel", "-o", "-"]);
@@ -382,7 +410,9 @@ fn a_closed_standard_output_is_no_error() {
     let folder = Folder::new("closed");
     let results = folder.path("r.json");
     let compare = ["compare", "-c", "configs/default.toml", "-o", &results];
-    for arguments in [&["gen-trace", "-o", "-"][..], &["list-algorithms"], &["--help"], &compare] {
+    for arguments in
+        [&["gen-trace", "-o", "-"][..], &["list-algorithms"], &["catalogue"], &["--help"], &compare]
+    {
         let mut child =
             command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

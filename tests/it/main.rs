@@ -5,6 +5,8 @@
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
+mod fidelity;
+#[cfg(feature = "cli")]
 mod sweep;
 mod theory;
 mod tidy;

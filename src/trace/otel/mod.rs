@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use self::attributes::row_of;
 use self::shapes::{Span, each_span};
-use super::compact::nothing_shared;
 use super::row::{ReadReport, Row, RowFault, Rows, TraceError};
 
 /// A trace id and a span id.
@@ -117,6 +116,12 @@ impl Spans {
         );
         Rows { rows, block_tokens: None, report }
     }
+}
+
+/// Returns how many rows name a prefix of no known length.
+fn nothing_shared(rows: &[Row]) -> usize {
+    let nothing = |row: &&Row| row.prefix_hash.is_some() && row.prefix_len.is_none();
+    rows.iter().filter(nothing).count()
 }
 
 fn unreadable(error: serde_json::Error, label: &str) -> TraceError {

@@ -47,7 +47,7 @@ fn times_s(trace: &Trace) -> Vec<f64> {
 /// Requests as a multiset that no numbering of ids can tell apart.
 fn requests(workload: &Workload) -> BTreeMap<(SimTime, u32, u32), usize> {
     let mut counts = BTreeMap::new();
-    let trace = &workload.trace;
+    let trace = &workload.requests.columns();
     for request in trace.ids().map(|id| trace.request(id)) {
         let key = (request.arrival, request.prompt_tokens, request.shared_tokens);
         *counts.entry(key).or_default() += 1;
@@ -91,7 +91,7 @@ fn one_block_as_long_as_the_trace_is_the_trace_turned() {
     assert_eq!(source.length(), Some(secs(4.0)));
     let workload = source.workload(Some(1.0), 3, secs(4.0), Warmup::NONE);
     let workload = workload.unwrap();
-    let times = times_s(&workload.trace);
+    let times = times_s(&workload.requests.columns());
     assert_eq!(times.len(), 4);
     assert!((0.0..1.0).contains(&times[0]));
     assert!(times.windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < 1e-9));
@@ -103,8 +103,8 @@ fn one_block_as_long_as_the_trace_is_the_trace_turned() {
 fn whole_copies_have_every_request_as_often() {
     let workload = steady().workload(Some(3.0), 5, secs(4.0), Warmup::NONE).unwrap();
     let mut counts = [0; 4];
-    for id in workload.trace.ids() {
-        counts[workload.trace.prompt_tokens(id) as usize - 1] += 1;
+    for id in workload.requests.columns().ids() {
+        counts[workload.requests.columns().prompt_tokens(id) as usize - 1] += 1;
     }
     assert_eq!(counts, [3; 4]);
 }
@@ -114,7 +114,7 @@ fn copies_are_drawn_apart() {
     // Each copy of the steady trace is turned by its own part of a second, so that the three
     // first arrivals of a run all differ.
     let workload = steady().workload(Some(3.0), 5, secs(4.0), Warmup::NONE);
-    let times = times_s(&workload.unwrap().trace);
+    let times = times_s(&workload.unwrap().requests.columns());
     assert!(times[0] < times[1] && times[1] < times[2] && times[2] < 1.0);
 }
 
@@ -137,7 +137,7 @@ fn later_turns_of_sessions_begun_before_the_run_are_there() {
     let (mut all, mut early) = (Vec::new(), Vec::new());
     for seed in 0..400 {
         let workload = source.workload(source.rate_rps(), seed, horizon, Warmup::NONE);
-        let times = times_s(&workload.unwrap().trace);
+        let times = times_s(&workload.unwrap().requests.columns());
         all.push(times.len() as f64);
         early.push(times.iter().filter(|time| **time < 5.0).count() as f64);
     }
@@ -157,7 +157,7 @@ fn private_ids_are_renamed_for_each_drawn_session_and_shared_ones_kept() {
     // Three times the rate over a long run: many instances.
     let rate = 3.0 * source.rate_rps().unwrap();
     let workload = source.workload(Some(rate), 1, secs(30.0), Warmup::NONE).unwrap();
-    let trace = &workload.trace;
+    let trace = &workload.requests.columns();
     let mut session_of = BTreeMap::new();
     let mut first = BTreeMap::new();
     for id in trace.ids() {
@@ -211,28 +211,28 @@ fn ticks_are_spread_and_turns_keep_their_order() {
     assert_eq!(source.tick(), Some(secs(2.0)));
     assert_eq!(source.length(), Some(secs(60.0)));
     let replay = source.replay(1, None, Warmup::NONE).unwrap();
-    let times = times_s(&replay.trace);
+    let times = times_s(&replay.requests.columns());
     for (index, time) in times.iter().enumerate() {
         let tick = (index / 3 * 2) as f64;
         assert!((tick..tick + 2.0).contains(time));
-        let prompt = replay.trace.prompt_tokens(RequestId::at(index));
+        let prompt = replay.requests.columns().prompt_tokens(RequestId::at(index));
         assert_eq!(prompt as usize, index + 1, "in the order of the file");
     }
     // 90 places in a tick of 2 s: mean 1, standard error 0.58/√90 = 0.061.
     let places = times.iter().enumerate().map(|(index, time)| time - (index / 3 * 2) as f64);
     assert!((places.sum::<f64>() / 90.0 - 1.0).abs() < 4.0 * 0.061);
-    assert_ne!(replay.trace, source.replay(2, None, Warmup::NONE).unwrap().trace);
+    assert_ne!(replay.requests, source.replay(2, None, Warmup::NONE).unwrap().requests);
 
     let drawn = source.workload(Some(1.5), 1, secs(60.0), Warmup::NONE).unwrap();
     let mut last = BTreeMap::new();
-    for id in drawn.trace.ids() {
-        let prompt = drawn.trace.prompt_tokens(id);
-        if let Some(before) = last.insert(drawn.trace.session(id), prompt) {
+    for id in drawn.requests.columns().ids() {
+        let prompt = drawn.requests.columns().prompt_tokens(id);
+        if let Some(before) = last.insert(drawn.requests.columns().session(id), prompt) {
             assert!(before < prompt, "turns of a session in order");
         }
     }
     let raw = source.dequantize(Dequantize::Off).unwrap();
-    let raw = raw.replay(1, None, Warmup::NONE).unwrap().trace;
+    let raw = raw.replay(1, None, Warmup::NONE).unwrap().requests.columns().into_owned();
     assert!(raw.ids().all(|id| raw.arrival(id).as_ps().is_multiple_of(2000 * PS_PER_MS)));
 }
 
@@ -262,13 +262,13 @@ fn a_replay_is_the_trace() {
     let turns: [Turn<'_>; 3] = [(0.0, Some(0), &[0]), (2.0, None, &[0, 1]), (8.0, Some(0), &[0])];
     let source = SourceTrace::new(trace(&turns)).named("day.jsonl");
     let whole = source.workload(None, 1, secs(12.0), Warmup::NONE).unwrap();
-    assert_eq!(whole.trace, **source.trace());
+    assert_eq!(*whole.requests.columns(), **source.trace());
     assert_eq!((whole.info.source.as_str(), whole.info.operator.as_str()), ("day.jsonl", "replay"));
     // 3 requests in 8 s and one mean gap of 4 s.
     assert_eq!(whole.info.realised_rps, Some(0.25));
     assert_eq!(whole.info.requested_rps, None);
     let part = source.workload(None, 2, secs(5.0), Warmup::NONE).unwrap();
-    assert_eq!((part.trace.len(), part.info.realised_rps), (2, Some(0.4)));
+    assert_eq!((part.requests.columns().len(), part.info.realised_rps), (2, Some(0.4)));
     let beyond = source.workload(None, 2, secs(20.0), Warmup::NONE).unwrap();
     assert_eq!(beyond.info.realised_rps, Some(0.25), "over the trace's own 12 s");
     assert!(beyond.info.notes[0].contains("ends after 12.0 s"));
@@ -350,7 +350,7 @@ proptest! {
         let make = |factor: f64| source.workload(Some(own * factor), seed, horizon, Warmup::NONE);
         // A small trace may by chance give no request, which is an error.
         let Ok(workload) = make(factor) else { return Ok(()) };
-        let trace = &workload.trace;
+        let trace = &workload.requests.columns();
 
         let times: Vec<SimTime> = trace.ids().map(|id| trace.arrival(id)).collect();
         prop_assert!(times.is_sorted());

@@ -68,7 +68,7 @@ fn two_thousand(rate_rps: f64) -> Arc<Workload> {
     rows.rows.truncate(2_000);
     let trace = rows.into_trace().unwrap();
     let workload = spec.workload(rate_rps, 42, duration, Warmup::NONE).unwrap();
-    Arc::new(Workload { trace, ..workload })
+    Arc::new(Workload { requests: trace.into(), ..workload })
 }
 
 #[test]

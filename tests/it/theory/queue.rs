@@ -75,6 +75,9 @@ impl Sink for Records {
 pub(super) fn server(num_backends: u32, decode_s: f64) -> ClusterSpec {
     ClusterSpec {
         gpu: Gpu::by_name("H100Sxm").unwrap(),
+        tensor_parallel: 1,
+        model: None,
+        long_prefill_tokens: None,
         num_backends,
         max_batch_tokens: 1 << 30,
         max_batch_size: 1,

@@ -15,18 +15,14 @@ struct Block {
     /// Neighbours in the list of blocks that nobody holds.
     prev: u32,
     next: u32,
-    /// Neighbours in the ring of blocks with equal content, oldest to youngest and round again;
-    /// itself when it is alone.
-    older: u32,
-    younger: u32,
 }
 
 /// Blocks, who holds them, and which content they have.
 #[derive(Debug)]
-pub struct KvCache {
+pub(super) struct KvCache {
     total: u32,
     blocks: Vec<Block>,
-    /// The oldest block of each content. Looked up by key, never iterated.
+    /// The block of each content. Looked up by key, never iterated.
     index: FxHashMap<u64, u32>,
     /// Least recently given back, so next to be taken.
     head: u32,
@@ -38,14 +34,12 @@ pub struct KvCache {
 
 impl KvCache {
     /// Makes an empty cache of that many usable blocks.
-    pub fn new(blocks: u32) -> Self {
+    pub(super) fn new(blocks: u32) -> Self {
         let block = |id: u32| Block {
             key: None,
             refs: 0,
             prev: if id == 0 { NONE } else { id - 1 },
             next: if id + 1 == blocks { NONE } else { id + 1 },
-            older: id,
-            younger: id,
         };
         Self {
             total: blocks,
@@ -60,43 +54,43 @@ impl KvCache {
     }
 
     /// Returns the number of blocks in all.
-    pub fn total(&self) -> u32 {
+    pub(super) fn total(&self) -> u32 {
         self.total
     }
 
     /// Returns the number of blocks that nobody holds, cached ones included.
-    pub fn unheld(&self) -> u32 {
+    pub(super) fn unheld(&self) -> u32 {
         self.unheld
     }
 
     /// Returns the number of blocks that nobody holds but whose content can be taken again.
-    pub fn cached(&self) -> u32 {
+    pub(super) fn cached(&self) -> u32 {
         self.cached
     }
 
     /// Returns how many blocks lost their content to an allocation.
-    pub fn evictions(&self) -> u64 {
+    pub(super) fn evictions(&self) -> u64 {
         self.evictions
     }
 
     /// Returns the share of blocks held by sequences, as vLLM reports its usage: content that
     /// nobody holds does not count.
-    pub fn usage(&self) -> f64 {
+    pub(super) fn usage(&self) -> f64 {
         f64::from(self.total() - self.unheld) / f64::from(self.total())
     }
 
-    /// Returns a block with this content, if there is one: the oldest.
-    pub fn find(&self, key: u64) -> Option<u32> {
+    /// Returns the block with this content, if there is one.
+    pub(super) fn find(&self, key: u64) -> Option<u32> {
         self.index.get(&key).copied()
     }
 
     /// Returns whether nobody holds the block.
-    pub fn is_unheld(&self, block: u32) -> bool {
+    pub(super) fn is_unheld(&self, block: u32) -> bool {
         self.blocks[block as usize].refs == 0
     }
 
     /// Adds a holder to a block with known content.
-    pub fn hold(&mut self, block: u32) {
+    pub(super) fn hold(&mut self, block: u32) {
         if self.blocks[block as usize].refs == 0 {
             self.unlink(block);
             self.cached -= 1;
@@ -109,12 +103,12 @@ impl KvCache {
     /// # Panics
     ///
     /// When every block is held: the scheduler must look at [`unheld`](Self::unheld) first.
-    pub fn allocate(&mut self) -> u32 {
+    pub(super) fn allocate(&mut self) -> u32 {
         let block = self.head;
         assert!(block != NONE, "an allocation from a full cache");
         self.unlink(block);
         if let Some(key) = self.blocks[block as usize].key.take() {
-            self.forget(key, block);
+            self.index.remove(&key);
             self.cached -= 1;
             self.evictions += 1;
         }
@@ -122,17 +116,10 @@ impl KvCache {
         block
     }
 
-    /// Records the content of a held block. Blocks of equal content are all kept, as vLLM does;
-    /// the oldest serves look-ups.
-    pub fn register(&mut self, block: u32, key: u64) {
+    /// Records the content of a held block that no other block has.
+    pub(super) fn register(&mut self, block: u32, key: u64) {
         self.blocks[block as usize].key = Some(key);
-        let Some(&oldest) = self.index.get(&key) else {
-            self.index.insert(key, block);
-            return;
-        };
-        let youngest = self.blocks[oldest as usize].older;
-        self.tie(youngest, block);
-        self.tie(block, oldest);
+        assert!(self.index.insert(key, block).is_none(), "equal content twice");
     }
 
     /// Takes a holder away; a block that nobody holds goes to the tail of the list.
@@ -140,7 +127,7 @@ impl KvCache {
     /// # Panics
     ///
     /// When nobody holds the block.
-    pub fn release(&mut self, block: u32) {
+    pub(super) fn release(&mut self, block: u32) {
         let entry = &mut self.blocks[block as usize];
         entry.refs = entry.refs.checked_sub(1).expect("a block released more often than held");
         if entry.refs > 0 {
@@ -171,35 +158,13 @@ impl KvCache {
         self.unheld -= 1;
     }
 
-    /// Takes `block` out of the ring of blocks with content `key`.
-    fn forget(&mut self, key: u64, block: u32) {
-        let Block { older, younger, .. } = self.blocks[block as usize];
-        if younger == block {
-            self.index.remove(&key);
-            return;
-        }
-        self.tie(older, younger);
-        self.tie(block, block);
-        if self.index[&key] == block {
-            self.index.insert(key, younger);
-        }
-    }
-
-    /// Makes `younger` the next in the ring after `older`.
-    fn tie(&mut self, older: u32, younger: u32) {
-        self.blocks[older as usize].younger = younger;
-        self.blocks[younger as usize].older = older;
-    }
-
     /// Counts holders over all blocks.
-    #[cfg(test)]
-    pub(crate) fn holders(&self) -> usize {
+    pub(super) fn holders(&self) -> usize {
         self.blocks.iter().map(|block| block.refs as usize).sum()
     }
 
     /// Checks the law that used + cached + free = total, by counting.
-    #[cfg(test)]
-    pub(crate) fn check(&self) {
+    pub(super) fn check(&self) {
         let held = self.blocks.iter().filter(|block| block.refs > 0).count();
         let mut listed = 0;
         let mut cached = 0;
@@ -255,22 +220,6 @@ mod tests {
         cache.release(a);
         cache.allocate();
         assert_eq!(cache.find(1), Some(a), "used later than the other");
-        cache.check();
-    }
-
-    #[test]
-    fn a_twin_serves_when_the_oldest_is_gone() {
-        let mut cache = KvCache::new(2);
-        let (a, b) = (cache.allocate(), cache.allocate());
-        cache.register(a, 7);
-        cache.register(b, 7);
-        assert_eq!(cache.find(7), Some(a));
-        cache.release(a);
-        assert_eq!(cache.allocate(), a);
-        assert_eq!(cache.find(7), Some(b));
-        cache.release(b);
-        cache.allocate();
-        assert_eq!(cache.find(7), None);
         cache.check();
     }
 }

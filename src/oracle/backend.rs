@@ -10,18 +10,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::trace::Chain;
+use crate::cluster::{BackendStats, BatchShape, ClusterSpec, Refusal, StepModel, Work};
+use crate::trace::{Path, Segments};
 use crate::units::{RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::kv_cache::KvCache;
-use super::sequence::{Sequence, Work};
-use super::spec::ClusterSpec;
-use super::step::{BatchShape, StepModel};
+use super::sequence::Sequence;
 
 /// Something a backend did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(super) enum Notice {
     /// The scheduler took it into the running batch: for the first time, or again after it was
     /// preempted.
     Scheduled {
@@ -44,28 +43,6 @@ pub enum Notice {
     },
 }
 
-/// Why a backend does not take a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
-    /// `max_queue_depth` requests wait already.
-    QueueFull,
-    /// It needs more blocks than the backend has.
-    NeverFits,
-}
-
-/// What a backend did in the measured part of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackendStats {
-    /// Time with a step running, from the start of the window to the end of the run.
-    pub busy: SimDuration,
-    /// Steps composed over the whole run.
-    pub steps: u64,
-    /// Blocks whose content was evicted, from the start of the window on.
-    pub evictions: u64,
-    /// Integral over the window of the requests that wait or run, in request-picoseconds.
-    pub load_ps: u128,
-}
-
 #[derive(Debug)]
 struct Step {
     end: SimTime,
@@ -75,16 +52,18 @@ struct Step {
 
 /// One serving engine.
 #[derive(Debug)]
-pub struct Backend<'t> {
+pub(super) struct Backend {
+    segments: Arc<Segments>,
     step_model: Arc<StepModel>,
     max_batch_tokens: u32,
     max_batch_size: usize,
+    long_prefill_tokens: u32,
     max_queue_depth: usize,
     block_size: u32,
     depth: usize,
     cache: KvCache,
     /// Slots; a free one is `None`.
-    sequences: Vec<Option<Sequence<'t>>>,
+    sequences: Vec<Option<Sequence>>,
     free_slots: Vec<usize>,
     waiting: VecDeque<usize>,
     running: Vec<usize>,
@@ -92,6 +71,8 @@ pub struct Backend<'t> {
     parked: Vec<usize>,
     in_flight: VecDeque<Step>,
     last_end: SimTime,
+    /// Until when the loop is blocked by the first launch.
+    blocked_until: Option<SimTime>,
     window: Window,
     load_since: SimTime,
     /// Evictions before the window, once it has begun.
@@ -99,13 +80,20 @@ pub struct Backend<'t> {
     stats: BackendStats,
 }
 
-impl<'t> Backend<'t> {
+impl Backend {
     /// Makes an idle backend with an empty cache.
-    pub fn new(spec: &ClusterSpec, step_model: Arc<StepModel>, window: Window) -> Self {
+    pub(super) fn new(
+        spec: &ClusterSpec,
+        step_model: Arc<StepModel>,
+        segments: Arc<Segments>,
+        window: Window,
+    ) -> Self {
         Self {
+            segments,
             step_model,
             max_batch_tokens: spec.max_batch_tokens,
             max_batch_size: spec.max_batch_size as usize,
+            long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
             max_queue_depth: spec.max_queue_depth as usize,
             block_size: spec.kv_block_size,
             depth: if spec.async_scheduling { 2 } else { 1 },
@@ -118,6 +106,7 @@ impl<'t> Backend<'t> {
             parked: Vec::new(),
             in_flight: VecDeque::new(),
             last_end: SimTime::ZERO,
+            blocked_until: None,
             window,
             load_since: window.from,
             evictions_before: None,
@@ -126,38 +115,43 @@ impl<'t> Backend<'t> {
     }
 
     /// Returns the requests that wait for their first or next admission.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Returns the requests in the running batch.
-    pub fn running(&self) -> usize {
-        self.running.len()
-    }
-
     /// Returns the KV cache.
-    pub fn cache(&self) -> &KvCache {
+    pub(super) fn cache(&self) -> &KvCache {
         &self.cache
     }
 
     /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
-    pub fn cached_tokens(&self, chain: &Chain<'_>) -> u32 {
-        let held = |index: &u32| {
-            let key = chain.key(*index, self.block_size);
-            key.is_some_and(|key| self.cache.find(key).is_some())
+    pub(super) fn cached_tokens(&self, path: Path) -> u32 {
+        let key = |index| {
+            let (segment, place) = self.segments.key(path, index)?;
+            Some((segment.index() as u64) << 32 | u64::from(place))
         };
-        let whole = chain.whole_blocks(self.block_size);
-        let first_missing = (0..whole).find(|index| !held(index));
-        first_missing.unwrap_or(whole) * self.block_size
+        let held = |index: &u32| key(*index).is_some_and(|key| self.cache.find(key).is_some());
+        let first_missing = (0..path.blocks).find(|index| !held(index));
+        first_missing.unwrap_or(path.blocks) * self.block_size
+    }
+
+    /// Returns when the loop comes back from the first launch, while it is there.
+    pub(super) fn blocked_until(&self, now: SimTime) -> Option<SimTime> {
+        self.blocked_until.filter(|until| now < *until && self.in_flight.len() < self.depth)
+    }
+
+    /// Returns whether the loop comes back from the first launch just now.
+    pub(super) fn is_back(&self, now: SimTime) -> bool {
+        self.blocked_until == Some(now)
     }
 
     /// Returns when the oldest step in flight ends, or `None` when the backend is idle.
-    pub fn next_end(&self) -> Option<SimTime> {
+    pub(super) fn next_end(&self) -> Option<SimTime> {
         self.in_flight.front().map(|step| step.end)
     }
 
     /// Returns what the backend did, up to the end of the run.
-    pub fn stats(&self) -> BackendStats {
+    pub(super) fn stats(&self) -> BackendStats {
         let before = self.evictions_before.unwrap_or(self.cache.evictions());
         BackendStats { evictions: self.cache.evictions() - before, ..self.stats }
     }
@@ -167,7 +161,7 @@ impl<'t> Backend<'t> {
     /// # Errors
     ///
     /// The reason why the backend does not take it; nothing is left behind.
-    pub fn enqueue(&mut self, work: Work<'t>, now: SimTime) -> Result<(), Refusal> {
+    pub(super) fn enqueue(&mut self, work: Work, now: SimTime) -> Result<(), Refusal> {
         let sequence = Sequence::new(work);
         // The last token needs no KV. A prefill backend has as many blocks as the one that
         // decodes: what does not fit there must not be prefilled here.
@@ -193,11 +187,13 @@ impl<'t> Backend<'t> {
     }
 
     /// Composes steps until `depth` are in flight or nothing can run.
-    pub fn schedule(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
+    pub(super) fn schedule(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
         if self.evictions_before.is_none() && now >= self.window.from {
             self.evictions_before = Some(self.cache.evictions());
         }
-        while self.in_flight.len() < self.depth {
+        while self.in_flight.len() < self.depth
+            && self.blocked_until.is_none_or(|until| now >= until)
+        {
             let waiting = self.waiting.len();
             let entries = self.compose(now, notices);
             if !entries.is_empty() {
@@ -217,7 +213,7 @@ impl<'t> Backend<'t> {
     /// # Panics
     ///
     /// When no step is in flight.
-    pub fn finish_step(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
+    pub(super) fn finish_step(&mut self, now: SimTime, notices: &mut Vec<Notice>) {
         self.note_load(now);
         let step = self.in_flight.pop_front().expect("a step end without a step");
         debug_assert_eq!(step.end, now);
@@ -241,7 +237,7 @@ impl<'t> Backend<'t> {
     /// # Panics
     ///
     /// When the request is not kept here.
-    pub fn release(&mut self, request: RequestId) {
+    pub(super) fn release(&mut self, request: RequestId) {
         let at = self.parked.iter().position(|slot| self.sequence(*slot).work.request == request);
         let slot = self.parked.remove(at.expect("only what is parked is released"));
         self.free_blocks(slot);
@@ -272,7 +268,7 @@ impl<'t> Backend<'t> {
         while at < self.running.len() && *budget > 0 {
             let slot = self.running[at];
             let sequence = self.sequence(slot);
-            let tokens = sequence.next_tokens().min(*budget);
+            let tokens = sequence.next_tokens().min(*budget).min(self.long_prefill_tokens);
             if tokens == 0 {
                 at += 1;
                 continue;
@@ -326,7 +322,7 @@ impl<'t> Backend<'t> {
             sequence.computed = cached_tokens.max(sequence.delivered_kv());
             let request = sequence.work.request;
             notices.push(Notice::Scheduled { request, cached_tokens });
-            let tokens = (known - sequence.computed).min(*budget);
+            let tokens = (known - sequence.computed).min(*budget).min(self.long_prefill_tokens);
             self.extend(slot, tokens);
             self.running.push(slot);
             entries.push((slot, tokens));
@@ -338,11 +334,9 @@ impl<'t> Backend<'t> {
     /// is always computed, so it never counts.
     fn hits(&self, slot: usize) -> Vec<u32> {
         let sequence = self.sequence(slot);
-        if sequence.delivered_kv() > 0 {
-            return Vec::new();
-        }
         let most = (sequence.known() - 1) / self.block_size;
-        (0..most).map_while(|index| self.cache.find(sequence.key(index, self.block_size))).collect()
+        let find = |index| self.cache.find(sequence.key(&self.segments, index));
+        (0..most).map_while(find).collect()
     }
 
     /// Gives a sequence the blocks of its next tokens and tells the cache of those that are full:
@@ -357,7 +351,16 @@ impl<'t> Backend<'t> {
         }
         let full = sequence.computed.min(sequence.known()) / block_size;
         for index in sequence.registered..full {
-            self.cache.register(sequence.blocks[index as usize], sequence.key(index, block_size));
+            let key = sequence.key(&self.segments, index);
+            let block = &mut sequence.blocks[index as usize];
+            // Content that is cached already is taken; the block computed for it is spare.
+            match self.cache.find(key) {
+                Some(cached) => {
+                    self.cache.hold(cached);
+                    sequence.spares.push(std::mem::replace(block, cached));
+                }
+                None => self.cache.register(*block, key),
+            }
         }
         sequence.registered = sequence.registered.max(full);
     }
@@ -379,8 +382,15 @@ impl<'t> Backend<'t> {
             }
             members.push((slot, sequence.computed >= sequence.target));
         }
-        let start = self.last_end.max(now);
-        let end = start + self.step_model.step_time(&shape, self.stats.steps == 0);
+        let mut start = self.last_end.max(now);
+        if self.stats.steps == 0 {
+            let first_launch = self.step_model.first_launch();
+            start += first_launch;
+            if first_launch > SimDuration::ZERO {
+                self.blocked_until = Some(start);
+            }
+        }
+        let end = start + self.step_model.step_time(&shape);
         self.stats.steps += 1;
         self.stats.busy += end.saturating_since(start.max(self.window.from));
         self.last_end = end;
@@ -413,10 +423,12 @@ impl<'t> Backend<'t> {
         }
     }
 
-    /// Gives a sequence's blocks back, last first, so that its deepest are evicted first.
+    /// Gives a sequence's blocks back: what has no content first, then the last first, so that its
+    /// deepest are evicted first.
     fn free_blocks(&mut self, slot: usize) {
+        let spares = std::mem::take(&mut self.sequence_mut(slot).spares);
         let blocks = std::mem::take(&mut self.sequence_mut(slot).blocks);
-        for block in blocks.iter().rev() {
+        for block in spares.iter().chain(blocks.iter().rev()) {
             self.cache.release(*block);
         }
     }
@@ -439,20 +451,20 @@ impl<'t> Backend<'t> {
         tokens.div_ceil(self.block_size)
     }
 
-    fn sequence(&self, slot: usize) -> &Sequence<'t> {
+    fn sequence(&self, slot: usize) -> &Sequence {
         self.sequences[slot].as_ref().expect("a live sequence")
     }
 
-    fn sequence_mut(&mut self, slot: usize) -> &mut Sequence<'t> {
+    fn sequence_mut(&mut self, slot: usize) -> &mut Sequence {
         self.sequences[slot].as_mut().expect("a live sequence")
     }
 
     /// Checks the laws of one backend between events: blocks add up and, once all of an instant
     /// is `settled`, it is not idle with work that it could run.
-    #[cfg(test)]
     pub(crate) fn check(&self, settled: bool) {
         self.cache.check();
-        let held: usize = self.sequences.iter().flatten().map(|s| s.blocks.len()).sum();
+        let held = self.sequences.iter().flatten().map(|s| s.blocks.len() + s.spares.len());
+        let held: usize = held.sum();
         assert_eq!(held, self.cache.holders(), "a block is held by nobody, or by too few");
         if settled && self.in_flight.is_empty() {
             assert!(self.running.is_empty(), "running requests on an idle backend");
@@ -464,5 +476,4 @@ impl<'t> Backend<'t> {
     }
 }
 
-#[cfg(test)]
 mod tests;

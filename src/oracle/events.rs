@@ -28,17 +28,15 @@ impl Event {
     }
 }
 
-/// Events to come, first by time, then by rank, then by the order in which they were added.
+/// Events to come, first by time, then by rank, then by request or backend.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
-    heap: BinaryHeap<Reverse<(SimTime, u8, u64, Event)>>,
-    added: u64,
+    heap: BinaryHeap<Reverse<(SimTime, u8, Event)>>,
 }
 
 impl EventQueue {
     pub(super) fn push(&mut self, at: SimTime, event: Event) {
-        self.added += 1;
-        self.heap.push(Reverse((at, event.rank(), self.added, event)));
+        self.heap.push(Reverse((at, event.rank(), event)));
     }
 
     pub(super) fn next_time(&self) -> Option<SimTime> {
@@ -46,7 +44,7 @@ impl EventQueue {
     }
 
     pub(super) fn pop(&mut self) -> Option<(SimTime, Event)> {
-        self.heap.pop().map(|Reverse((at, _, _, event))| (at, event))
+        self.heap.pop().map(|Reverse((at, _, event))| (at, event))
     }
 }
 
@@ -74,10 +72,10 @@ mod tests {
             order,
             [
                 Event::Wake(BackendId(7)),
-                delivery(9),
                 delivery(2),
-                Event::StepEnd(BackendId(3)),
+                delivery(9),
                 Event::StepEnd(BackendId(1)),
+                Event::StepEnd(BackendId(3)),
                 Event::Wake(BackendId(0)),
             ]
         );

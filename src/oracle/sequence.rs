@@ -1,34 +1,15 @@
 //! One request on one backend: how far it is, and which blocks it holds.
 
-use crate::trace::Chain;
-use crate::units::RequestId;
+use crate::cluster::Work;
+use crate::trace::Segments;
 
 /// Marks the keys of blocks that belong to one request alone.
 const PRIVATE: u64 = 1 << 63;
 
-/// A request as a backend is given it.
-#[derive(Clone, Copy, Debug)]
-pub struct Work<'t> {
-    /// Which request.
-    pub request: RequestId,
-    /// What its prompt shares.
-    pub chain: Chain<'t>,
-    /// Prompt length in tokens.
-    pub prompt_tokens: u32,
-    /// Output tokens in all, those made elsewhere included. The engine knows them, as vLLM knows
-    /// a forced length; no algorithm does.
-    pub output_tokens: u32,
-    /// Output tokens already made by a prefill backend, with the KV of the whole prompt sent
-    /// along: 0 or 1.
-    pub delivered_tokens: u32,
-    /// Whether this backend only makes the first token and keeps the KV until it is sent on.
-    pub prefill_only: bool,
-}
-
 /// The progress of a request on a backend. All counts are tokens.
 #[derive(Debug)]
-pub(super) struct Sequence<'t> {
-    pub(super) work: Work<'t>,
+pub(super) struct Sequence {
+    pub(super) work: Work,
     /// Output tokens that are known, whoever made them.
     pub(super) generated: u32,
     /// Tokens whose KV is computed, or will be by a step in flight.
@@ -38,12 +19,14 @@ pub(super) struct Sequence<'t> {
     /// Whether the KV of the prompt stands ready from another backend.
     delivered: bool,
     pub(super) blocks: Vec<u32>,
+    /// Blocks that it computed although their content was cached already.
+    pub(super) spares: Vec<u32>,
     /// Leading blocks whose content is known to the cache.
     pub(super) registered: u32,
 }
 
-impl<'t> Sequence<'t> {
-    pub(super) fn new(work: Work<'t>) -> Self {
+impl Sequence {
+    pub(super) fn new(work: Work) -> Self {
         Self {
             work,
             generated: work.delivered_tokens,
@@ -51,6 +34,7 @@ impl<'t> Sequence<'t> {
             target: 0,
             delivered: work.delivered_tokens > 0,
             blocks: Vec::new(),
+            spares: Vec::new(),
             registered: 0,
         }
     }
@@ -99,8 +83,10 @@ impl<'t> Sequence<'t> {
     }
 
     /// What identifies the content of its `index`-th block.
-    pub(super) fn key(&self, index: u32, block_size: u32) -> u64 {
+    pub(super) fn key(&self, segments: &Segments, index: u32) -> u64 {
         let own = PRIVATE | u64::from(self.work.request.0) << 31 | u64::from(index);
-        self.work.chain.key(index, block_size).unwrap_or(own)
+        segments
+            .key(self.work.path, index)
+            .map_or(own, |(segment, place)| (segment.index() as u64) << 32 | u64::from(place))
     }
 }

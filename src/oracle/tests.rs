@@ -1,30 +1,30 @@
-//! The laws, over random fleets and workloads and every algorithm, and the cases that a simulator
-//! of this kind is known to get wrong.
+//! Both engines do the same; the laws, over random fleets and workloads and every algorithm; and the
+//! cases that a simulator of this kind is known to get wrong.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::engine::{self, Outcome, RequestRecord, RunRecord, Sink};
 use crate::router::{AlgorithmSpec, RejectReason};
-use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
+use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
-use super::sim::{Outcome, RequestRecord, RunRecord, Sim, Sink};
+use super::scenarios::{Case, case};
+use super::sim::{Sim, Tape};
 
-/// Everything that a run says.
+/// What the engine says: gaps by length, as it groups them.
 #[derive(Debug, Default, PartialEq)]
-struct Tape {
-    gaps: Vec<(RequestId, SimDuration)>,
+struct Heard {
+    gaps: BTreeMap<SimDuration, u64>,
     outcomes: Vec<RequestRecord>,
 }
 
-impl Sink for Tape {
-    fn token_gaps(&mut self, _gap: SimDuration, _tokens: u64) {}
-
-    fn token(&mut self, request: RequestId, gap: SimDuration) {
-        self.gaps.push((request, gap));
+impl Sink for Heard {
+    fn token_gaps(&mut self, gap: SimDuration, tokens: u64) {
+        *self.gaps.entry(gap).or_default() += tokens;
     }
 
     fn outcome(&mut self, record: &RequestRecord) {
@@ -32,9 +32,12 @@ impl Sink for Tape {
     }
 }
 
-fn cluster(num_backends: u32) -> ClusterSpec {
+pub(super) fn cluster(num_backends: u32) -> ClusterSpec {
     ClusterSpec {
         gpu: Gpu::by_name("H100Sxm").unwrap(),
+        tensor_parallel: 1,
+        model: None,
+        long_prefill_tokens: None,
         num_backends,
         max_batch_tokens: 16_384,
         max_batch_size: 256,
@@ -47,19 +50,19 @@ fn cluster(num_backends: u32) -> ClusterSpec {
     }
 }
 
-fn algorithm(name: &str) -> AlgorithmSpec {
+pub(super) fn algorithm(name: &str) -> AlgorithmSpec {
     AlgorithmSpec::by_name(name).unwrap()
 }
 
 /// Requests of (arrival in ms, prompt, output) that share nothing.
-fn plain(rows: &[(u64, u32, u32)]) -> Trace {
+pub(super) fn plain(rows: &[(u64, u32, u32)]) -> Trace {
     prefixed(
         &rows.iter().map(|(ms, prompt, output)| (*ms, *prompt, *output, 0)).collect::<Vec<_>>(),
     )
 }
 
 /// Requests of (arrival in ms, prompt, output, length of the one shared prefix).
-fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
+pub(super) fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
     let mut builder = TraceBuilder::default();
     for &(ms, prompt_tokens, output_tokens, shared_tokens) in rows {
         builder.push(NewRequest {
@@ -75,18 +78,48 @@ fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
     builder.finish()
 }
 
-/// Runs and checks the laws of the backends after every event.
-fn run(cluster: &ClusterSpec, algorithm: &AlgorithmSpec, trace: &Trace) -> (Tape, RunRecord) {
-    let mut tape = Tape::default();
+/// Everything of a trace is measured.
+fn whole(trace: &Trace) -> Window {
     let last = RequestId::at(trace.len() - 1);
-    let window = Window { first: RequestId(0), from: SimTime::ZERO, to: trace.arrival(last) };
-    let sim = Sim::new(cluster, algorithm, trace, window, 42).unwrap();
-    let record = sim.run_watched(&mut tape, Sim::check).unwrap();
-    tape.outcomes.sort_by_key(|outcome| outcome.request);
+    Window { first: RequestId(0), from: SimTime::ZERO, to: trace.arrival(last) }
+}
+
+/// Runs both engines, checks the laws of the backends after every event of the slow one, and that
+/// the two agree.
+pub(super) fn run(
+    cluster: &ClusterSpec,
+    algorithm: &AlgorithmSpec,
+    trace: &Trace,
+) -> (Tape, RunRecord) {
+    run_window(cluster, algorithm, trace, whole(trace))
+}
+
+pub(super) fn run_window(
+    cluster: &ClusterSpec,
+    algorithm: &AlgorithmSpec,
+    trace: &Trace,
+    window: Window,
+) -> (Tape, RunRecord) {
+    let sim = Sim::new(cluster, algorithm, trace, window, 42);
+    let (tape, record) = sim.run(Sim::check).unwrap();
+    let mut heard = Heard::default();
+    let sim = engine::Sim::new(cluster, algorithm, trace, window, 42).unwrap();
+    let fast = sim.run(&mut heard).unwrap();
+    heard.outcomes.sort_by_key(|outcome| outcome.request);
+    for (fast, slow) in heard.outcomes.iter().zip(&tape.outcomes) {
+        assert_eq!(fast, slow);
+    }
+    assert_eq!(heard.outcomes.len(), tape.outcomes.len());
+    let mut gaps = BTreeMap::new();
+    for (_, gap) in tape.gaps.iter().filter(|(request, _)| *request >= window.first) {
+        *gaps.entry(*gap).or_default() += 1;
+    }
+    assert_eq!(heard.gaps, gaps);
+    assert_eq!(fast, record);
     (tape, record)
 }
 
-fn ttft_ms(tape: &Tape, trace: &Trace, index: usize) -> f64 {
+pub(super) fn ttft_ms(tape: &Tape, trace: &Trace, index: usize) -> f64 {
     let record = &tape.outcomes[index];
     record.first_token.unwrap().since(trace.arrival(record.request)).as_ms()
 }
@@ -267,69 +300,6 @@ fn an_arrival_on_a_step_end_may_join_the_next_batch() {
     assert!((ttft_ms(&tape, &trace, 1) - 10.0).abs() < 1e-9);
 }
 
-/// A workload that strains a small fleet: bursts, tiny caches, shared and fully cached prompts.
-fn workload() -> impl Strategy<Value = Trace> {
-    let arrival = prop_oneof![Just(0_u64), 0..60_u64, (0..20_u64).prop_map(|step| step * 10)];
-    let prompt = prop_oneof![1..200_u32, (1..8_u32).prop_map(|blocks| blocks * 16)];
-    let output = prop_oneof![Just(1_u32), Just(2), 1..200_u32];
-    let request = (arrival, prompt, output, 0..4_u32, 0..=100_u32, proptest::option::of(0..3_u32));
-    proptest::collection::vec(request, 1..40).prop_map(|rows| {
-        let mut builder = TraceBuilder::new(ONE_LEVEL, Vec::new());
-        for (ms, prompt_tokens, output_tokens, prefix, share, session) in rows {
-            let shared_tokens = prompt_tokens * share / 100;
-            builder.push(NewRequest {
-                arrival: SimTime::from_ps(ms * PS_PER_MS),
-                prompt_tokens,
-                output_tokens,
-                chain: &[prefix],
-                shared_tokens,
-                session,
-                model: None,
-            });
-        }
-        builder.finish()
-    })
-}
-
-fn fleet() -> impl Strategy<Value = ClusterSpec> {
-    let linear = LinearModel {
-        step_ms: 10.0,
-        prefill_token_ms: 0.05,
-        decode_ms: 0.02,
-        context_token_ms: 1e-4,
-        attention_pair_ms: 1e-5,
-        first_step_ms: 30.0,
-        ..LinearModel::default()
-    };
-    let round = LinearModel { step_ms: 10.0, ..LinearModel::default() };
-    let step = prop_oneof![
-        Just(StepSpec::default()),
-        Just(StepSpec::Linear(linear)),
-        Just(StepSpec::Linear(round)),
-    ];
-    let limits = (1..5_u32, 13..60_u32, 1..6_u32, prop_oneof![1..40_u32, 100..600_u32], 1..20_u32);
-    (limits, any::<bool>(), any::<bool>(), step).prop_map(|(limits, asynchronous, split, step)| {
-        let (num_backends, blocks, max_batch_size, max_batch_tokens, max_queue_depth) = limits;
-        let split = DisaggregatedSpec {
-            prefill_backends: 1,
-            decode_backends: num_backends - u32::from(num_backends > 1),
-            kv_transfer_latency: SimDuration::from_ps(if split { 0 } else { 500_000_000 }),
-            kv_transfer_bandwidth_gb_s: 50.0,
-            kv_bytes_per_token: 327_680,
-        };
-        ClusterSpec {
-            max_batch_tokens,
-            max_batch_size,
-            max_queue_depth,
-            kv_cache_blocks: blocks,
-            async_scheduling: asynchronous,
-            step,
-            disaggregated: Some(split).filter(|_| num_backends > 2),
-            ..cluster(num_backends)
-        }
-    })
-}
-
 /// Conservation and causality of one run.
 fn check_records(tape: &Tape, trace: &Trace) {
     let ids: Vec<RequestId> = tape.outcomes.iter().map(|record| record.request).collect();
@@ -368,31 +338,49 @@ fn first_difference(tape: &Tape, trace: &Trace) -> SimTime {
     tape.outcomes.iter().map(shows).min().unwrap()
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(10_000))]
 
     #[test]
-    fn the_laws_hold(spec in fleet(), trace in workload()) {
+    fn both_engines_agree_to_the_picosecond(case in case()) {
+        let Case { cluster, algorithm, trace, window } = &case;
+        let (tape, _) = run_window(cluster, algorithm, trace, *window);
+        check_records(&tape, trace);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn the_laws_hold(case in case()) {
         for algorithm in AlgorithmSpec::all() {
-            let (tape, record) = run(&spec, &algorithm, &trace);
-            check_records(&tape, &trace);
-            let again = run(&spec, &algorithm, &trace);
+            let (tape, record) = run(&case.cluster, &algorithm, &case.trace);
+            check_records(&tape, &case.trace);
+            let again = run(&case.cluster, &algorithm, &case.trace);
             prop_assert_eq!((tape, record), again);
         }
     }
 
     #[test]
-    fn no_route_depends_on_an_output_length(spec in fleet(), trace in workload(), other in 1..200_u32) {
-        let mut builder = TraceBuilder::new(ONE_LEVEL, Vec::new());
+    fn no_route_depends_on_an_output_length(case in case(), other in 1..200_u32) {
+        let trace = &case.trace;
+        let mut builder = TraceBuilder::new(trace.block_tokens(), Vec::new());
         for id in trace.ids() {
             let request = trace.request(id);
             builder.push(NewRequest { output_tokens: other, ..request });
         }
         let changed = builder.finish();
         for algorithm in AlgorithmSpec::all() {
-            let (a, _) = run(&spec, &algorithm, &trace);
-            let (b, _) = run(&spec, &algorithm, &changed);
-            let until = first_difference(&a, &trace).min(first_difference(&b, &changed));
+            let (a, _) = run(&case.cluster, &algorithm, trace);
+            let (b, _) = run(&case.cluster, &algorithm, &changed);
+            let until = first_difference(&a, trace).min(first_difference(&b, &changed));
             for (left, right) in a.outcomes.iter().zip(&b.outcomes) {
                 if trace.arrival(left.request) < until {
                     prop_assert_eq!(left.backend, right.backend);

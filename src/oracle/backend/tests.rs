@@ -3,7 +3,8 @@
 //! A step takes 10 ms and blocks hold 16 tokens, unless a test says otherwise.
 
 use super::*;
-use crate::cluster::{Gpu, LinearModel, StepSpec};
+use crate::cluster::{Facts, Gpu, LinearModel, StepSpec};
+use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::PS_PER_MS;
 
 const BLOCK: u32 = 16;
@@ -21,15 +22,31 @@ const fn own(ms: u64, prompt: u32, output: u32) -> Job {
     Job { ms, prompt, output, ids: &[] }
 }
 
-fn chain(ids: &'static [u32], prompt: u32) -> Chain<'static> {
-    let whole = u32::try_from(ids.len()).unwrap() * BLOCK;
-    Chain { ids, block_tokens: BLOCK, shared_tokens: whole.min(prompt) }
+/// A trace of these jobs in the order of arrival.
+fn trace(jobs: &[Job]) -> Trace {
+    let mut builder = TraceBuilder::new(BLOCK, Vec::new());
+    for job in jobs {
+        let whole = u32::try_from(job.ids.len()).unwrap() * BLOCK;
+        builder.push(NewRequest {
+            arrival: SimTime::from_ps(job.ms * PS_PER_MS),
+            prompt_tokens: job.prompt,
+            output_tokens: job.output,
+            chain: job.ids,
+            shared_tokens: whole.min(job.prompt),
+            session: None,
+            model: None,
+        });
+    }
+    builder.finish()
 }
 
 /// A backend with `blocks` usable blocks.
 fn spec(blocks: u32, async_scheduling: bool) -> ClusterSpec {
     ClusterSpec {
         gpu: Gpu::by_name("H100Sxm").unwrap(),
+        tensor_parallel: 1,
+        model: None,
+        long_prefill_tokens: None,
         num_backends: 1,
         max_batch_tokens: 8_192,
         max_batch_size: 256,
@@ -44,14 +61,16 @@ fn spec(blocks: u32, async_scheduling: bool) -> ClusterSpec {
 
 /// What a backend did, in the order of time: (ms, notice).
 struct Served {
-    backend: Backend<'static>,
+    backend: Backend,
     log: Vec<(u64, Notice)>,
 }
 
 /// Serves the jobs, which are numbered from 0, and calls `watch` after each pass of the scheduler.
-fn serve_watched(spec: &ClusterSpec, jobs: &[Job], watch: impl Fn(&Backend<'_>)) -> Served {
+fn serve_watched(spec: &ClusterSpec, jobs: &[Job], watch: impl Fn(&Backend)) -> Served {
     let window = Window { first: RequestId(0), from: SimTime::ZERO, to: SimTime::ZERO };
-    let mut backend = Backend::new(spec, Arc::new(spec.step_model()), window);
+    let segments = Arc::new(Segments::new(&trace(jobs), BLOCK));
+    let mut backend =
+        Backend::new(spec, Arc::new(spec.step_model()), Arc::clone(&segments), window);
     let mut log = Vec::new();
     let mut notices = Vec::new();
     let at = |job: &Job| SimTime::from_ps(job.ms * PS_PER_MS);
@@ -62,7 +81,7 @@ fn serve_watched(spec: &ClusterSpec, jobs: &[Job], watch: impl Fn(&Backend<'_>))
             break;
         };
         while let Some((index, job)) = rest.next_if(|(_, job)| at(job) == now) {
-            backend.enqueue(work(index, job), now).unwrap();
+            backend.enqueue(work(index, job, &segments), now).unwrap();
         }
         let ends = backend.next_end() == Some(now);
         if ends {
@@ -83,18 +102,27 @@ fn serve(spec: &ClusterSpec, jobs: &[Job]) -> Served {
     serve_watched(spec, jobs, |_| {})
 }
 
-fn work(index: usize, job: &Job) -> Work<'static> {
+fn work(index: usize, job: &Job, segments: &Segments) -> Work {
     Work {
         request: RequestId::at(index),
-        chain: chain(job.ids, job.prompt),
+        arrival: SimTime::from_ps(job.ms * PS_PER_MS),
+        path: segments.path(RequestId::at(index)),
         prompt_tokens: job.prompt,
         output_tokens: job.output,
         delivered_tokens: 0,
         prefill_only: false,
+        measured: true,
+        sent_to: None,
+        facts: Facts::default(),
     }
 }
 
 impl Served {
+    /// What a request shares.
+    fn path(&self, index: usize) -> Path {
+        self.backend.segments.path(RequestId::at(index))
+    }
+
     /// When which requests lost their blocks.
     fn preempted(&self) -> Vec<(u64, u32)> {
         let of = |(ms, notice): &(u64, Notice)| match notice {
@@ -201,14 +229,15 @@ fn the_end_of_a_chain_is_evicted_before_its_beginning() {
 
 #[test]
 fn shared_blocks_are_evicted_from_the_deepest() {
-    // Eight blocks: two prompts of the same four use five of them, the last one twice. Six more
-    // take the three that were never used, both last ones, and the third: the first two are left.
+    // Eight blocks: two prompts of the same four use five of them, as the last is computed twice.
+    // Six more take the three that were never used, the spare, the last and the third: the first
+    // two are left.
     let ids = &[1, 2, 3, 4];
     let twice = [Job { ids, ..own(0, 64, 1) }, Job { ids, ..own(0, 64, 1) }];
     let served = serve(&spec(8, true), &[twice[0], twice[1], own(100, 96, 1)]);
     assert_eq!(served.scheduled(1), (0, 48));
-    assert_eq!(served.backend.cached_tokens(&chain(ids, 64)), 32);
-    assert_eq!(served.backend.cache().evictions(), 3);
+    assert_eq!(served.backend.cached_tokens(served.path(0)), 32);
+    assert_eq!(served.backend.cache().evictions(), 2);
 }
 
 #[test]
@@ -217,12 +246,13 @@ fn a_generated_block_is_cached_once_its_last_token_is_known() {
     // last one is not, unless the prompt holds it.
     let prompt = 20;
     for (depth, async_scheduling) in [(1, false), (2, true)] {
-        let watch = |backend: &Backend<'_>| {
+        let watch = |backend: &Backend| {
             for sequence in backend.sequences.iter().flatten() {
                 let known = prompt.max(sequence.computed + 1 - depth);
                 let full = known.min(sequence.computed) / BLOCK;
-                let cached =
-                    |index: &u32| backend.cache.find(sequence.key(*index, BLOCK)).is_some();
+                let cached = |index: &u32| {
+                    backend.cache.find(sequence.key(&backend.segments, *index)).is_some()
+                };
                 assert_eq!((0..8).filter(cached).count(), full as usize, "{sequence:?}");
             }
         };
@@ -249,14 +279,16 @@ fn the_last_token_is_always_computed() {
 }
 
 #[test]
-fn a_recomputed_block_is_a_second_copy_and_no_longer_chain() {
+fn a_recomputed_block_is_spare_and_no_longer_chain() {
     let ids = &[1, 2, 3, 4];
     let job = Job { ids, ..own(0, 64, 1) };
-    let served = serve(&spec(20, true), &[job, Job { ms: 100, ..job }, Job { ms: 200, ..job }]);
+    let longer = Job { ids: &[1, 2, 3, 4, 5, 6], ..own(300, 96, 1) };
+    let again = [job, Job { ms: 100, ..job }, Job { ms: 200, ..job }, longer];
+    let served = serve(&spec(20, true), &again[..3]);
     assert_eq!(served.scheduled(2), (200, 48));
-    assert_eq!(served.backend.cache().cached(), 4 + 2, "both copies are kept, as vLLM does");
-    let longer = chain(&[1, 2, 3, 4, 5, 6], 96);
-    assert_eq!(served.backend.cached_tokens(&longer), 64);
+    assert_eq!(served.backend.cache().cached(), 4, "one copy has the content");
+    let served = serve(&spec(20, true), &again);
+    assert_eq!(served.scheduled(3), (300, 64));
 }
 
 #[test]

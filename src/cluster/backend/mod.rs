@@ -1,0 +1,250 @@
+//! One serving engine after vLLM's v1 scheduler, at a cost per change and not per token.
+//!
+//! The loop that this follows: drain what has arrived; compose the next step; if fewer than
+//! `depth` steps are in flight, compose another at once; else wait for the oldest to end, take its
+//! tokens, free what is finished. With a depth of 2 (async scheduling, vLLM's default) step k is
+//! composed when step k − 2 ends, which is when step k − 1 starts: a request that arrives during
+//! step j first runs in step j + 2.
+//!
+//! Three things make it fast. A step costs what changes in it: [`decodes`] keeps sums over the
+//! requests that decode. While nobody comes or goes, steps are taken in one stride: [`cruise`].
+//! And a backend moves only when somebody looks: [`Backend::advance`] carries out what happens
+//! before an instant. Time is whole picoseconds, so a stride and its steps agree exactly.
+
+mod compose;
+mod cruise;
+mod decodes;
+mod slots;
+mod steps;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::trace::{Path, Segments};
+use crate::units::{RequestId, SimTime};
+use crate::workload::Window;
+
+use super::prefix_cache::PrefixCache;
+use super::spec::ClusterSpec;
+use super::step::StepModel;
+use super::work::{BackendStats, Progress, Refusal, Work};
+
+use decodes::Decodes;
+use slots::{Running, Slots, Stage};
+use steps::Flight;
+
+/// No backend goes on for longer: 150 days of simulated time, so that the clock can't wrap.
+pub const HORIZON: SimTime = SimTime::from_ps(150 * 86_400 * crate::units::PS_PER_S);
+
+/// One serving engine.
+#[derive(Debug)]
+pub struct Backend {
+    step_model: Arc<StepModel>,
+    segments: Arc<Segments>,
+    max_batch_tokens: u32,
+    max_batch_size: u32,
+    max_queue_depth: u32,
+    long_prefill_tokens: u32,
+    block_size: u32,
+    /// Steps that may be in flight: 1 or 2.
+    depth: u64,
+    cache: PrefixCache,
+    slots: Slots,
+    waiting: VecDeque<u32>,
+    running: Running,
+    /// The running requests that prefill, in the order of admission.
+    prefilling: Vec<u32>,
+    decodes: Decodes,
+    parked: Vec<u32>,
+    /// Preempted with a token of the step in flight still to come.
+    orphans: Vec<u32>,
+    /// Whether the first of the queue can't be admitted before somebody leaves.
+    blocked: bool,
+    /// Number of the last step that was composed, and of the last that has ended; from 1.
+    composed: u64,
+    ended: u64,
+    /// The steps in flight, by the lowest bit of their numbers.
+    flights: [Flight; 2],
+    /// End of the last step that has ended, and of the last that was composed.
+    ended_at: SimTime,
+    last_end: SimTime,
+    /// When an idle backend looks for work, or one comes back from its first launch.
+    wake_at: Option<SimTime>,
+    window: Window,
+    load_since: SimTime,
+    /// Evictions before the window, once it has begun.
+    evictions_before: Option<u64>,
+    stats: BackendStats,
+}
+
+impl Backend {
+    /// Makes an idle backend with an empty cache. `segments` are those of the requests that it
+    /// will be given, in its own block size.
+    pub fn new(
+        spec: &ClusterSpec,
+        step_model: Arc<StepModel>,
+        segments: Arc<Segments>,
+        window: Window,
+    ) -> Self {
+        Self {
+            step_model,
+            segments,
+            max_batch_tokens: spec.max_batch_tokens,
+            max_batch_size: spec.max_batch_size,
+            max_queue_depth: spec.max_queue_depth,
+            long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
+            block_size: spec.kv_block_size,
+            depth: if spec.async_scheduling { 2 } else { 1 },
+            // vLLM keeps one block aside as the null block.
+            cache: PrefixCache::new(spec.kv_cache_blocks - 1),
+            slots: Slots::default(),
+            waiting: VecDeque::new(),
+            running: Running::default(),
+            prefilling: Vec::new(),
+            decodes: Decodes::new(spec.kv_block_size),
+            parked: Vec::new(),
+            orphans: Vec::new(),
+            blocked: false,
+            composed: 0,
+            ended: 0,
+            flights: [Flight::default(), Flight::default()],
+            ended_at: SimTime::ZERO,
+            last_end: SimTime::ZERO,
+            wake_at: None,
+            window,
+            load_since: window.from,
+            evictions_before: None,
+            stats: BackendStats::default(),
+        }
+    }
+
+    /// Returns the requests that wait for their first or next admission.
+    pub fn waiting(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the share of blocks that requests hold, as vLLM reports its usage: content that
+    /// nobody holds does not count.
+    pub fn kv_usage(&self) -> f64 {
+        let total = self.cache.total();
+        f64::from(total - self.cache.unheld()) / f64::from(total)
+    }
+
+    /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
+    pub fn cached_tokens(&self, path: Path) -> u32 {
+        self.cache.matched(&self.segments, path) * self.block_size
+    }
+
+    /// Returns what the backend did so far.
+    pub fn stats(&self) -> BackendStats {
+        let before = self.evictions_before.unwrap_or(self.cache.evictions());
+        BackendStats { evictions: self.cache.evictions() - before, ..self.stats }
+    }
+
+    /// Returns when the last step that has ended did so.
+    pub fn ended_at(&self) -> SimTime {
+        self.ended_at
+    }
+
+    /// Returns the requests that are here.
+    pub fn live(&self) -> impl Iterator<Item = &Work> {
+        let running = (0..self.running.places()).filter_map(|place| self.running.at(place));
+        let rest = self.waiting.iter().chain(&self.parked).copied();
+        running.chain(rest).map(|number| &self.slots[number].work)
+    }
+
+    /// Returns whether something would happen here after all that was carried out.
+    pub fn is_cut_off(&self) -> bool {
+        self.next_event().is_some()
+    }
+
+    /// Puts a request on the waiting queue. The backend must have been advanced to `now`.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the backend does not take it; nothing is left behind.
+    pub fn enqueue(&mut self, work: Work, now: SimTime) -> Result<(), Refusal> {
+        // The last token needs no KV. A prefill backend has as many blocks as the one that
+        // decodes: what does not fit there must not be prefilled here.
+        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
+            return Err(Refusal::NeverFits);
+        }
+        if self.waiting() >= self.max_queue_depth {
+            return Err(Refusal::QueueFull);
+        }
+        self.note_load(now);
+        let slot = self.slots.add(work);
+        self.waiting.push_back(slot);
+        self.wake_if_idle(now);
+        Ok(())
+    }
+
+    /// Frees the blocks of a request whose KV has been sent on, or was not wanted after all. The
+    /// backend must have been advanced to `now`.
+    ///
+    /// # Panics
+    ///
+    /// When the request is not kept here.
+    pub fn release(&mut self, request: RequestId, now: SimTime) {
+        let at = self.parked.iter().position(|slot| self.slots[*slot].work.request == request);
+        let number = self.parked.remove(at.expect("only what is parked is released"));
+        self.give_back(number);
+        self.slots.remove(number);
+        self.blocked = false;
+        self.wake_if_idle(now);
+    }
+
+    /// Carries out everything that happens before `until`.
+    ///
+    /// Simulated time ends at [`HORIZON`]: what lies beyond never happens, and
+    /// [`next_change`](Self::next_change) keeps saying so.
+    pub fn advance(&mut self, until: SimTime, progress: &mut impl Progress) {
+        while let Some(at) = self.next_event() {
+            if at >= until || at > HORIZON {
+                break;
+            }
+            if self.cruise(until, progress) {
+                continue;
+            }
+            if self.wake_at == Some(at) {
+                self.wake_at = None;
+            } else {
+                self.end_step(progress);
+            }
+            self.schedule(at);
+        }
+    }
+
+    /// When something happens here next, if nothing comes from outside.
+    fn next_event(&self) -> Option<SimTime> {
+        let end = (self.composed > self.ended).then(|| self.flight(self.ended + 1).end);
+        end.into_iter().chain(self.wake_at).min()
+    }
+
+    fn wake_if_idle(&mut self, now: SimTime) {
+        if self.composed == self.ended && !self.waiting.is_empty() {
+            self.wake_at = Some(now);
+        }
+    }
+
+    /// Adds the time since the last change to the integral of the load.
+    fn note_load(&mut self, now: SimTime) {
+        let until = now.min(self.window.to);
+        let span = until.saturating_since(self.load_since);
+        let load = self.waiting.len() as u128 + u128::from(self.running.len());
+        self.stats.load_ps += load * u128::from(span.as_ps());
+        self.load_since = self.load_since.max(until);
+    }
+
+    fn blocks_for(&self, tokens: u32) -> u32 {
+        tokens.div_ceil(self.block_size)
+    }
+
+    fn flight(&self, step: u64) -> &Flight {
+        &self.flights[usize::from(step % 2 == 1)]
+    }
+
+    fn flight_mut(&mut self, step: u64) -> &mut Flight {
+        &mut self.flights[usize::from(step % 2 == 1)]
+    }
+}

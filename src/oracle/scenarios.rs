@@ -1,0 +1,173 @@
+//! Random fleets and workloads that strain an engine: few blocks, small batches, bursts, arrivals
+//! on step ends, prompts that are cached whole.
+
+use proptest::prelude::*;
+
+use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::router::AlgorithmSpec;
+use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
+use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
+use crate::workload::Window;
+
+/// One run of both engines.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) cluster: ClusterSpec,
+    pub(super) algorithm: AlgorithmSpec,
+    pub(super) trace: Trace,
+    pub(super) window: Window,
+}
+
+/// Any run.
+pub(super) fn case() -> impl Strategy<Value = Case> {
+    let algorithms = AlgorithmSpec::all();
+    let algorithm = (0..algorithms.len()).prop_map(move |index| algorithms[index].clone());
+    let warmup = prop_oneof![3 => Just(0.0), 1 => 0.0..1.0_f64];
+    let parts = (fleet(), algorithm, workload(), warmup, 0..3_000_u64);
+    parts.prop_map(|(cluster, algorithm, trace, warmup, after_ms)| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "below the length"
+        )]
+        let first = (warmup * trace.len() as f64) as usize;
+        let from = match first {
+            0 => SimTime::ZERO,
+            first => trace.arrival(RequestId::at(first - 1)),
+        };
+        let to = from + SimDuration::from_ps(after_ms * PS_PER_MS);
+        let window = Window { first: RequestId::at(first), from, to };
+        Case { cluster, algorithm, trace, window }
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    ms: u64,
+    prompt_tokens: u32,
+    output_tokens: u32,
+    /// Of how many of its tokens others may know, in percent.
+    share: u32,
+    /// The turns that its chain takes at each fork.
+    turns: u32,
+    session: Option<u32>,
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let ms =
+        prop_oneof![Just(0_u64), 0..60_u64, (0..20_u64).prop_map(|step| step * 10), 0..4_000_u64];
+    let prompt = prop_oneof![1..200_u32, (1..8_u32).prop_map(|blocks| blocks * 16), 200..700_u32];
+    let output = prop_oneof![Just(1_u32), Just(2), 1..30_u32, 1..200_u32];
+    let share = prop_oneof![Just(0_u32), Just(100), 0..=100_u32];
+    let session = proptest::option::of(0..3_u32);
+    let parts = (ms, prompt, output, share, 0..64_u32, session);
+    parts.prop_map(|(ms, prompt_tokens, output_tokens, share, turns, session)| Draft {
+        ms,
+        prompt_tokens,
+        output_tokens,
+        share,
+        turns,
+        session,
+    })
+}
+
+fn workload() -> impl Strategy<Value = Trace> {
+    let block_tokens = prop_oneof![Just(ONE_LEVEL), Just(16_u32), Just(64), Just(8)];
+    let drafts = proptest::collection::vec(draft(), 1..40);
+    (block_tokens, drafts, any::<bool>()).prop_map(|(block_tokens, drafts, apart)| {
+        let mut builder = TraceBuilder::new(block_tokens, Vec::new());
+        for Draft { ms, prompt_tokens, output_tokens, share, turns, session } in drafts {
+            let shared_tokens = prompt_tokens * share / 100;
+            builder.push(NewRequest {
+                // Half of the workloads never meet the end of a round step.
+                arrival: SimTime::from_ps(ms * PS_PER_MS + u64::from(apart) * 1_234_567),
+                prompt_tokens,
+                output_tokens,
+                chain: &chain(block_tokens, shared_tokens, turns),
+                shared_tokens,
+                session,
+                model: None,
+            });
+        }
+        builder.finish()
+    })
+}
+
+/// Ids of a tree that forks in two every few blocks: `turns` has a bit for each fork.
+fn chain(block_tokens: u32, shared_tokens: u32, turns: u32) -> Vec<u32> {
+    if shared_tokens == 0 {
+        return Vec::new();
+    }
+    if block_tokens == ONE_LEVEL {
+        return vec![turns % 4];
+    }
+    let blocks = shared_tokens.div_ceil(block_tokens);
+    // An id names all before it: the turns taken so far, and the depth.
+    let id = |block: u32| (turns & ((1 << (block / 3).min(6)) - 1)) << 12 | block;
+    (0..blocks).map(id).collect()
+}
+
+fn fleet() -> impl Strategy<Value = ClusterSpec> {
+    let backends = prop_oneof![8 => 1..5_u32, 1 => 30..50_u32];
+    let batch = prop_oneof![Just(1_u32), 1..6_u32, 6..30_u32];
+    let budget = prop_oneof![Just(1_u32), 1..40_u32, 100..600_u32, Just(8_192)];
+    let long = prop_oneof![3 => Just(None), 1 => (1..100_u32).prop_map(Some)];
+    let blocks = prop_oneof![13..42_u32, 42..80_u32, 300..400_u32];
+    let depth = prop_oneof![1..4_u32, 1..20_u32, Just(1_000_u32)];
+    let limits = (backends, batch, budget, long, blocks, depth);
+    let block_size = prop_oneof![6 => Just(16_u32), 1 => Just(8), 1 => Just(32)];
+    let rest = (any::<bool>(), any::<bool>(), any::<bool>(), step(), block_size);
+    (limits, rest).prop_map(|(limits, (asynchronous, split, slow, step, kv_block_size))| {
+        let (num_backends, max_batch_size, budget, long_prefill_tokens, blocks, depth) = limits;
+        let split_spec = DisaggregatedSpec {
+            prefill_backends: 1,
+            decode_backends: num_backends.saturating_sub(1),
+            kv_transfer_latency: SimDuration::from_ps(if slow { 500_000_000 } else { 0 }),
+            kv_transfer_bandwidth_gb_s: if slow { 50.0 } else { 1e9 },
+            kv_bytes_per_token: 327_680,
+        };
+        ClusterSpec {
+            tensor_parallel: 1,
+            model: None,
+            gpu: Gpu::by_name("H100Sxm").unwrap(),
+            num_backends,
+            max_batch_tokens: max_batch_size + budget,
+            max_batch_size,
+            long_prefill_tokens,
+            max_queue_depth: depth,
+            kv_cache_blocks: blocks,
+            kv_block_size,
+            async_scheduling: asynchronous,
+            step,
+            disaggregated: Some(split_spec).filter(|_| split && num_backends > 2),
+        }
+    })
+}
+
+fn step() -> impl Strategy<Value = StepSpec> {
+    let linear = LinearModel {
+        step_ms: 10.0,
+        prefill_token_ms: 0.05,
+        decode_ms: 0.02,
+        context_token_ms: 1e-4,
+        attention_pair_ms: 1e-5,
+        ..LinearModel::default()
+    };
+    let round = LinearModel { step_ms: 10.0, ..LinearModel::default() };
+    let all = LinearModel {
+        prefill_step_ms: 3.0,
+        token_ms: 0.004,
+        knee_token_ms: 0.014,
+        knee_tokens: 20,
+        expert_ms: 5.0,
+        experts: 16,
+        experts_per_token: 2,
+        ..linear
+    };
+    let long = LinearModel { context_token_ms: 0.5, step_ms: 0.001, ..LinearModel::default() };
+    let launch = prop_oneof![2 => Just(0.0), 1 => 0.0..100.0_f64, 1 => Just(20.0)];
+    let models = prop_oneof![Just(linear), Just(round), Just(all), Just(long)];
+    let linear = (models, launch)
+        .prop_map(|(model, first_launch_ms)| LinearModel { first_launch_ms, ..model });
+    prop_oneof![1 => Just(StepSpec::default()), 4 => linear.prop_map(StepSpec::Linear)]
+}
