@@ -125,7 +125,7 @@ impl Fleet {
     pub(super) fn enqueue(
         &mut self,
         id: BackendId,
-        work: Work,
+        work: &Work,
         now: SimTime,
         sink: &mut impl Sink,
     ) -> Result<(), Refusal> {

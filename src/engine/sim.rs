@@ -289,13 +289,13 @@ impl<'w> Sim<'w> {
                 if work.is_sent_on() {
                     self.to_send_on.insert(work.request, arriving);
                 }
-                self.hand_over(Work { sent_to: Some(to), ..work }, to, sink);
+                self.hand_over(&Work { sent_to: Some(to), ..work }, to, sink);
             }
         }
     }
 
     /// Gives a request to a backend, which may refuse it.
-    fn hand_over(&mut self, work: Work, to: BackendId, sink: &mut impl Sink) {
+    fn hand_over(&mut self, work: &Work, to: BackendId, sink: &mut impl Sink) {
         let reason = match self.fleet.enqueue(to, work, self.now, sink) {
             Ok(()) => {
                 self.dispatched[to.index()] += u64::from(work.measured);
@@ -306,7 +306,7 @@ impl<'w> Sim<'w> {
         };
         self.fleet.refused(to);
         self.to_send_on.remove(&work.request);
-        sink.outcome(&RequestRecord::new(&work, Outcome::Rejected(reason)));
+        sink.outcome(&RequestRecord::new(work, Outcome::Rejected(reason)));
     }
 
     /// Carries out all that happens in a disaggregated fleet before `until`, in the order of time:
@@ -341,7 +341,7 @@ impl<'w> Sim<'w> {
         self.fleet.advance(from, self.now, sink);
         self.fleet.release(from, request, self.now);
         let work = self.in_transit.remove(&request);
-        self.hand_over(work.expect("what is sent on is in transit"), to, sink);
+        self.hand_over(&work.expect("what is sent on is in transit"), to, sink);
     }
 
     /// A prefill backend has made the first token; the rest comes from the decode pool.

@@ -112,7 +112,7 @@ impl Backend {
         let slot = &self.slots[number];
         let (known, path) = (slot.known(), slot.work.path);
         // The last known token is always computed.
-        let most = (known - 1) / self.block_size;
+        let most = self.block_size.whole(known - 1);
         let hit = self.cache.hit(&self.segments, path, &slot.holding, most);
         let missing = self.blocks_for(known) - hit.blocks;
         if missing + hit.unheld > self.cache.unheld() {
@@ -124,7 +124,7 @@ impl Backend {
         if hit.blocks > 0 {
             self.cache.hold(&self.segments, path, hit.blocks, &mut slot.holding);
         }
-        let cached_tokens = hit.blocks * self.block_size;
+        let cached_tokens = hit.blocks * self.block_size.tokens();
         slot.stage = Stage::Prefilling;
         slot.target = known;
         slot.held_blocks = hit.blocks;
@@ -162,7 +162,7 @@ impl Backend {
         let before = u64::from(slot.computed);
         slot.computed += tokens;
         slot.held_blocks += missing;
-        let full = slot.computed / self.block_size;
+        let full = self.block_size.whole(slot.computed);
         let registered = slot.registered_blocks;
         if full > registered {
             let path = slot.work.path;
@@ -251,7 +251,7 @@ impl Backend {
         } else {
             let computed = slot.computed_at(slot.last_step.min(self.composed));
             let known = computed - u32::from(self.depth == 2);
-            (computed.div_ceil(self.block_size), (known / self.block_size).max(registered))
+            (self.block_size.needed(computed), self.block_size.whole(known).max(registered))
         };
         let path = slot.work.path;
         if slot.holding.names_own() && full > registered {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::block_size::BlockSize;
 use super::slots::{Slot, Slots, Stage};
 
 /// All requests that are in the next step for one token each.
@@ -16,6 +17,7 @@ pub(super) struct Decodes {
     measured: u32,
     sum_base: i64,
     bins: Vec<u32>,
+    block_size: BlockSize,
     /// Last step, order of admission and slot, packed in this order for one comparison. Entries of requests that were preempted since
     /// are stale.
     ends: BinaryHeap<Reverse<u128>>,
@@ -24,12 +26,13 @@ pub(super) struct Decodes {
 }
 
 impl Decodes {
-    pub(super) fn new(block_size: u32) -> Self {
+    pub(super) fn new(block_size: BlockSize) -> Self {
         Self {
             count: 0,
             measured: 0,
             sum_base: 0,
-            bins: vec![0; block_size as usize],
+            bins: vec![0; block_size.tokens() as usize],
+            block_size,
             ends: BinaryHeap::new(),
             first_end: None,
         }
@@ -114,8 +117,7 @@ impl Decodes {
     /// Blocks that they need for the `steps` steps from `step` on.
     pub(super) fn blocks_over(&self, step: u64, steps: u64) -> u64 {
         let size = self.bins.len();
-        let whole = steps / size as u64;
-        let rest = usize::try_from(steps % size as u64).expect("below the block size");
+        let (whole, rest) = self.block_size.split(steps);
         let phase = self.phase(step);
         let first = &self.bins[phase..size.min(phase + rest)];
         let wrapped = &self.bins[..(phase + rest).saturating_sub(size)];
@@ -129,12 +131,11 @@ impl Decodes {
     }
 
     fn bin(&self, base: i64) -> usize {
-        let size = i64::try_from(self.bins.len()).expect("a block size is below 2²⁰");
-        usize::try_from((-base).rem_euclid(size)).expect("a remainder is not negative")
+        self.block_size.minus_modulo(base)
     }
 
     fn phase(&self, step: u64) -> usize {
-        usize::try_from((step - 1) % self.bins.len() as u64).expect("below the block size")
+        self.block_size.split(step - 1).1
     }
 }
 

@@ -11,6 +11,7 @@
 //! And a backend moves only when somebody looks: [`Backend::advance`] carries out what happens
 //! before an instant. Time is whole picoseconds, so a stride and its steps agree exactly.
 
+mod block_size;
 mod compose;
 mod cruise;
 mod decodes;
@@ -29,6 +30,7 @@ use super::spec::ClusterSpec;
 use super::step::StepModel;
 use super::work::{BackendStats, Progress, Refusal, Work};
 
+use block_size::BlockSize;
 use decodes::Decodes;
 use slots::{Running, Slots, Stage};
 use steps::Flight;
@@ -45,7 +47,7 @@ pub struct Backend {
     max_batch_size: u32,
     max_queue_depth: u32,
     long_prefill_tokens: u32,
-    block_size: u32,
+    block_size: BlockSize,
     /// Steps that may be in flight: 1 or 2.
     depth: u64,
     cache: PrefixCache,
@@ -86,6 +88,7 @@ impl Backend {
         segments: Arc<Segments>,
         window: Window,
     ) -> Self {
+        let block_size = BlockSize::new(spec.kv_block_size);
         Self {
             step_model,
             segments,
@@ -93,7 +96,7 @@ impl Backend {
             max_batch_size: spec.max_batch_size,
             max_queue_depth: spec.max_queue_depth,
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
-            block_size: spec.kv_block_size,
+            block_size,
             depth: if spec.async_scheduling { 2 } else { 1 },
             // vLLM keeps one block aside as the null block.
             cache: PrefixCache::new(spec.kv_cache_blocks - 1),
@@ -101,7 +104,7 @@ impl Backend {
             waiting: VecDeque::new(),
             running: Running::default(),
             prefilling: Vec::new(),
-            decodes: Decodes::new(spec.kv_block_size),
+            decodes: Decodes::new(block_size),
             parked: Vec::new(),
             orphans: Vec::new(),
             blocked: false,
@@ -132,7 +135,7 @@ impl Backend {
 
     /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
     pub fn cached_tokens(&self, path: Path) -> u32 {
-        self.cache.matched(&self.segments, path) * self.block_size
+        self.cache.matched(&self.segments, path) * self.block_size.tokens()
     }
 
     /// Returns what the backend did so far.
@@ -163,7 +166,7 @@ impl Backend {
     /// # Errors
     ///
     /// The reason why the backend does not take it; nothing is left behind.
-    pub fn enqueue(&mut self, work: Work, now: SimTime) -> Result<(), Refusal> {
+    pub fn enqueue(&mut self, work: &Work, now: SimTime) -> Result<(), Refusal> {
         // The last token needs no KV. A prefill backend has as many blocks as the one that
         // decodes: what does not fit there must not be prefilled here.
         if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
@@ -237,7 +240,7 @@ impl Backend {
     }
 
     fn blocks_for(&self, tokens: u32) -> u32 {
-        tokens.div_ceil(self.block_size)
+        self.block_size.needed(tokens)
     }
 
     fn flight(&self, step: u64) -> &Flight {

@@ -54,11 +54,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(work: Work) -> Self {
+    pub(super) fn new(work: &Work) -> Self {
         Self {
             generated: work.delivered_tokens,
             delivered: work.delivered_tokens > 0,
-            work,
+            work: *work,
             stage: Stage::Waiting,
             order: 0,
             place: NONE,
@@ -93,7 +93,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn add(&mut self, work: Work) -> u32 {
+    pub(super) fn add(&mut self, work: &Work) -> u32 {
         let slot = Slot::new(work);
         match self.free.pop() {
             Some(number) => {
