@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::cluster::{BackendStats, ClusterSpec, DisaggregatedSpec, Facts, HORIZON, Refusal, Work};
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
-use crate::trace::{ONE_LEVEL, Segments, Trace};
+use crate::trace::{Segments, Trace};
 use crate::units::{BackendId, RequestId, SimDuration, SimTime};
 use crate::workload::{Arrivals, Arriving, Requests, Window};
 
@@ -264,10 +264,7 @@ impl<'w> Sim<'w> {
     }
 
     fn arrive(&mut self, arriving: Arriving<'w>, sink: &mut impl Sink) {
-        let path = match arriving.chain.block_tokens {
-            ONE_LEVEL => self.segments.path_of_chain(&arriving.chain),
-            _ => self.segments.path(arriving.request),
-        };
+        let path = self.segments.path_of(&arriving.chain, arriving.request);
         let work = Work {
             request: arriving.request,
             arrival: arriving.arrival,

@@ -111,7 +111,7 @@ impl Pool {
             common_tokens: if self.needs_cache { self.common.narrow(&chain) } else { 0 },
             session: trace.session(id),
         };
-        let caches = TrueCaches { backends, path: segments.path(id) };
+        let caches = TrueCaches { backends, path: segments.path_of(&chain, id) };
         let cache: &dyn CacheView = if self.needs_cache { &caches } else { &Unseen };
         let mut context = RouteContext { now, rng: &mut self.rng, cache, least_outstanding: None };
         let decision = self.algorithm.route(&request, &self.views, &mut context);

@@ -292,7 +292,7 @@ impl<'t> Sim<'t> {
         Work {
             request: id,
             arrival: self.trace.arrival(id),
-            path: self.segments.path(id),
+            path: self.segments.path_of(&self.trace.chain(id), id),
             prompt_tokens: self.trace.prompt_tokens(id),
             output_tokens: self.trace.output_tokens(id),
             delivered_tokens,

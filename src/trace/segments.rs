@@ -90,7 +90,7 @@ impl Segments {
     }
 
     /// Makes the segments of prefixes that stand for whole texts, with the tokens of the longest
-    /// use of each, by prefix id; paths come from [`path_of_chain`](Self::path_of_chain).
+    /// use of each, by prefix id; so no path need be kept.
     pub fn one_level(longest_tokens: &[u32], block_size: u32) -> Self {
         let segment =
             |tokens: &u32| Segment { parent: NONE, start: 0, blocks: tokens / block_size };
@@ -115,23 +115,26 @@ impl Segments {
             }
             longest_tokens[prefix] = chain.shared_tokens.max(longest_tokens[prefix]);
         }
-        let mut segments = Self::one_level(&longest_tokens, block_size);
-        for id in trace.ids() {
-            let path = segments.path_of_chain(&trace.chain(id));
-            segments.leaves.push(path.leaf.map_or(NONE, |leaf| leaf.0));
-            segments.blocks.push(path.blocks);
-        }
-        segments
+        Self::one_level(&longest_tokens, block_size)
     }
 
-    /// Returns the whole blocks that a request of the trace may share.
-    pub fn path(&self, request: RequestId) -> Path {
+    /// Returns the whole blocks that a request, whose chain this is, may share.
+    pub fn path_of(&self, chain: &Chain<'_>, request: RequestId) -> Path {
+        if chain.block_tokens == ONE_LEVEL {
+            self.path_of_prefix(chain)
+        } else {
+            self.path(request)
+        }
+    }
+
+    /// Returns the same for a trace of block chains.
+    pub(crate) fn path(&self, request: RequestId) -> Path {
         let index = request.index();
         Path { leaf: SegmentId::new(self.leaves[index]), blocks: self.blocks[index] }
     }
 
     /// Returns the path of a chain whose one id is a whole prefix ([`ONE_LEVEL`]).
-    pub fn path_of_chain(&self, chain: &Chain<'_>) -> Path {
+    fn path_of_prefix(&self, chain: &Chain<'_>) -> Path {
         debug_assert!(chain.ids.is_empty() || chain.block_tokens == ONE_LEVEL);
         let blocks = chain.whole_blocks(self.block_size);
         let leaf = chain.ids.first().filter(|_| blocks > 0).map(|id| SegmentId(*id));

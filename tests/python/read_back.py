@@ -55,7 +55,7 @@ def check_runs(results: pathlib.Path) -> pd.DataFrame:
         check(axis in runs.columns, f"runs has no column {axis}")
     floats = runs.select_dtypes("float")
     check(not floats.map(math.isinf).any().any(), "an infinite value in runs")
-    plain = {*AXES, "seed", "status", "error"}
+    plain = {*AXES, "seed", "status", "error", "latency_quantiles"}
     for column in runs.columns:
         check(column in plain or column.endswith(UNITS), f"no unit in the name {column}")
     table = pq.read_table(results / "runs.parquet")

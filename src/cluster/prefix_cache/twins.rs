@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::rng::Stream;
 use crate::trace::{NewRequest, Path, Segments, Trace, TraceBuilder};
-use crate::units::{RequestId, SimTime};
+use crate::units::SimTime;
 
 use super::naive::{Content, NaiveCache, NaiveHolding};
 use super::runs::NONE;
@@ -99,7 +99,8 @@ impl Request {
 /// The cache and the naive one, given the same orders.
 pub(super) struct Twins {
     segments: Segments,
-    num_chains: usize,
+    /// What each chain of the trace may share.
+    paths: Vec<Path>,
     pub(super) fast: PrefixCache,
     naive: NaiveCache,
     pub(super) requests: Vec<Request>,
@@ -108,9 +109,11 @@ pub(super) struct Twins {
 
 impl Twins {
     pub(super) fn new(total: u32, block_tokens: u32, chains: &[(Vec<u32>, u32)]) -> Self {
+        let trace = trace(block_tokens, chains);
+        let segments = Segments::new(&trace, BLOCK_SIZE);
         Self {
-            segments: Segments::new(&trace(block_tokens, chains), BLOCK_SIZE),
-            num_chains: chains.len(),
+            paths: trace.ids().map(|id| segments.path_of(&trace.chain(id), id)).collect(),
+            segments,
             fast: PrefixCache::new(total),
             naive: NaiveCache::new(total),
             requests: Vec::new(),
@@ -122,7 +125,7 @@ impl Twins {
     pub(super) fn arrive(&mut self, chain: u32) -> usize {
         self.requests.push(Request {
             id: self.next_id,
-            path: self.segments.path(RequestId(chain)),
+            path: self.paths[chain as usize],
             holding: Holding::default(),
             naive: NaiveHolding::default(),
             running: false,
@@ -200,7 +203,7 @@ impl Twins {
     }
 
     pub(super) fn matched(&self, chain: u32) -> u32 {
-        self.fast.matched(&self.segments, self.segments.path(RequestId(chain)))
+        self.fast.matched(&self.segments, self.paths[chain as usize])
     }
 
     pub(super) fn check(&self) {
@@ -208,14 +211,13 @@ impl Twins {
         assert_eq!(self.fast.unheld() as usize, self.naive.unheld(), "unheld");
         assert_eq!(self.fast.cached() as usize, self.naive.cached(), "cached");
         assert_eq!(self.fast.evictions(), self.naive.evictions, "evictions");
-        for chain in 0..self.num_chains {
-            let path = self.segments.path(RequestId::at(chain));
+        for path in self.paths.iter().copied() {
             let found = |index: &u32| {
                 let key = self.segments.key(path, *index);
                 key.is_some_and(|(id, place)| self.naive.is_cached(Content::Shared(id, place)))
             };
             let naive = (0..).take_while(found).count();
-            assert_eq!(self.fast.matched(&self.segments, path) as usize, naive, "chain {chain}");
+            assert_eq!(self.fast.matched(&self.segments, path) as usize, naive, "{path:?}");
         }
         let awaited = self.fast.nodes.iter().filter(|node| node.awaited).count();
         let named = self.requests.iter().filter(|request| request.holding.names_own()).count();
@@ -280,7 +282,7 @@ impl Scale {
         let mut draw = |to: u32| u32::try_from(rng.below(to as usize + 1)).unwrap();
         let num_requests = twins.requests.len();
         if num_requests < 2 || (num_requests < self.crowd && draw(3) == 0) {
-            twins.arrive(draw(u32::try_from(twins.num_chains).unwrap() - 1));
+            twins.arrive(draw(u32::try_from(twins.paths.len()).unwrap() - 1));
         }
         let at = draw(u32::try_from(twins.requests.len()).unwrap() - 1) as usize;
         if !twins.requests[at].running {

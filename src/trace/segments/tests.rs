@@ -82,15 +82,17 @@ fn an_id_under_two_parents_is_two_contents() {
 #[test]
 fn a_prefix_of_any_length_is_one_segment_as_long_as_its_longest_use() {
     let chains = [(vec![2], 40), (vec![2], 80), (vec![0], 15)];
-    let segments = Segments::new(&trace(ONE_LEVEL, &chains), 16);
-    let [a, b, c] = [0, 1, 2].map(|index| segments.path(RequestId(index)));
+    let trace = trace(ONE_LEVEL, &chains);
+    let segments = Segments::new(&trace, 16);
+    let path = |index| segments.path_of(&trace.chain(RequestId(index)), RequestId(index));
+    let [a, b, c] = [0, 1, 2].map(path);
     assert_eq!((a.leaf, a.blocks), (Some(SegmentId(2)), 2));
     assert_eq!(b.leaf, a.leaf);
     assert_eq!(segments.blocks(SegmentId(2)), 5);
     assert_eq!(c, Path::default(), "not one whole block");
     let streamed = Segments::one_level(&[0, 0, 80], 16);
     let chain = Chain { ids: &[2], block_tokens: ONE_LEVEL, shared_tokens: 40 };
-    assert_eq!(streamed.path_of_chain(&chain), a);
+    assert_eq!(streamed.path_of(&chain, RequestId(0)), a);
 }
 
 /// Makes chains that are a tree: each takes some leading ids of an earlier one and goes on with
@@ -143,7 +145,8 @@ proptest! {
                     key.is_some() && key == chain_b.key(*index, block_size)
                 };
                 let by_chain = (0..).take_while(same).count();
-                let (path_a, path_b) = (segments.path(a), segments.path(b));
+                let path_a = segments.path_of(&chain_a, a);
+                let path_b = segments.path_of(&chain_b, b);
                 prop_assert_eq!(common(&segments, path_a, path_b) as usize, by_chain);
                 let same = |index: &u32| {
                     let key = segments.key(path_a, *index);
