@@ -9,7 +9,8 @@ use super::step::LinearModel;
 
 /// Rates of the guide's compute model, in tokens/s: slower is no GPU, faster is no time at all.
 const RATES: Bounds = Bounds::Between(1.0, 1e9);
-/// The most KV blocks of a whole fleet. A block takes some 32 bytes of a run's memory.
+/// The most KV blocks of a whole fleet, far above any that exists, and the most tokens of a block
+/// times backends: a backend counts its requests by their place in a block.
 const MOST_BLOCKS: u64 = 1 << 28;
 /// The most experts of a layer.
 const MOST_EXPERTS: u32 = 4_096;
@@ -41,7 +42,7 @@ impl ClusterSpec {
             .flatten();
         let kv_block_size = table.count("kv_block_size", 1..=1 << 20).unwrap_or(16);
         let kv_cache_blocks = read_blocks(table, deployment, kv_block_size);
-        check_memory(table, num_backends, kv_cache_blocks);
+        check_memory(table, num_backends, kv_cache_blocks, kv_block_size);
         let (max_batch_tokens, max_batch_size) = read_batch(table);
         Some(Self {
             num_backends,
@@ -175,8 +176,21 @@ fn read_batch(table: &mut Table<'_>) -> (u32, u32) {
     (tokens, size)
 }
 
-/// Refuses a fleet whose blocks no machine could keep track of.
-fn check_memory(table: &mut Table<'_>, num_backends: u32, kv_cache_blocks: u32) {
+/// Refuses a fleet beyond all that exists, or one that would not fit in memory.
+fn check_memory(
+    table: &mut Table<'_>,
+    num_backends: u32,
+    kv_cache_blocks: u32,
+    kv_block_size: u32,
+) {
+    let places = u64::from(num_backends) * u64::from(kv_block_size);
+    if places > MOST_BLOCKS {
+        table.fault_at(
+            "kv_block_size",
+            format!("{num_backends} backends with blocks of {kv_block_size} tokens"),
+            Some("lower `kv_block_size`: engines have blocks of 16 to 128 tokens".into()),
+        );
+    }
     let blocks = u64::from(num_backends) * u64::from(kv_cache_blocks);
     if blocks > MOST_BLOCKS {
         let key = if table.has("kv_cache_blocks") { "kv_cache_blocks" } else { "num_backends" };

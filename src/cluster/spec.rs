@@ -7,6 +7,7 @@ use super::step::{ComputeModel, LinearModel, StepModel};
 
 /// No transfer is longer, latency apart: ten days, so that the clock can't wrap.
 const LONGEST_TRANSFER: SimDuration = SimDuration::from_ps(864_000 * PS_PER_S);
+
 /// A fleet of equal backends, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {

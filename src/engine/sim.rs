@@ -241,7 +241,7 @@ impl<'w> Sim<'w> {
         for index in 0..self.fleet.len() {
             self.fleet.advance(BackendId::at(index), SimTime::MAX, sink);
         }
-        if self.fleet.is_cut_off() {
+        if self.fleet.is_cut_off() || !self.transfers.is_empty() {
             return Err(SimError::TooLong);
         }
         for work in self.fleet.live() {
@@ -311,6 +311,7 @@ impl<'w> Sim<'w> {
     fn settle(&mut self, until: SimTime, sink: &mut impl Sink) {
         loop {
             let transfer = self.transfers.peek().map(|Reverse((at, ..))| *at);
+            let transfer = transfer.filter(|at| *at <= HORIZON);
             let change = self.fleet.next_change().filter(|(at, _)| *at <= HORIZON);
             match (transfer, change) {
                 (Some(at), _) if at < until && change.is_none_or(|(end, _)| at <= end) => {

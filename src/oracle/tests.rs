@@ -255,6 +255,29 @@ fn a_full_queue_refuses_and_says_so() {
 }
 
 #[test]
+fn a_fleet_that_is_far_too_slow_ends_at_the_horizon() {
+    // A thousand seconds a step: the requests would end after 230 days.
+    let slow = LinearModel { step_ms: 1e6, ..LinearModel::default() };
+    let split = DisaggregatedSpec {
+        prefill_backends: 1,
+        decode_backends: 1,
+        kv_transfer_latency: SimDuration::ZERO,
+        kv_transfer_bandwidth_gb_s: 50.0,
+        kv_bytes_per_token: 327_680,
+    };
+    let trace = plain(&[(0, 10, 20_000), (0, 10, 20_000)]);
+    for disaggregated in [None, Some(split)] {
+        let spec = ClusterSpec { step: StepSpec::Linear(slow), disaggregated, ..cluster(2) };
+        for algorithm in AlgorithmSpec::all() {
+            let sim = engine::Sim::new(&spec, &algorithm, &trace, whole(&trace), 1).unwrap();
+            assert_eq!(sim.run(&mut Heard::default()), Err(engine::SimError::TooLong));
+            let sim = Sim::new(&spec, &algorithm, &trace, whole(&trace), 1);
+            assert!(sim.run(Sim::check).is_err());
+        }
+    }
+}
+
+#[test]
 fn a_disaggregated_fleet_serves_every_request() {
     let mut split = cluster(8);
     split.disaggregated = Some(DisaggregatedSpec {

@@ -90,7 +90,7 @@ impl StudyError {
         match self {
             Self::Workload { source, .. } => source.hint.as_deref(),
             Self::Sim { source: SimError::TooLong, .. } => {
-                Some("check the rates of the compute model, or use fewer requests")
+                Some("check the step times of the config, or use fewer requests")
             }
             Self::Sim { source: SimError::BlocksDontFit { .. }, .. } => {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")

@@ -79,7 +79,7 @@ impl Backend {
         match self.stride(steps) {
             Some(stride) if need <= room => {
                 let end = u128::from(self.last_end.as_ps()) + stride.time(steps);
-                u64::try_from(end).map_or(HORIZON, SimTime::from_ps).min(HORIZON)
+                u64::try_from(end).map_or(SimTime::MAX, SimTime::from_ps)
             }
             _ => next,
         }

@@ -18,8 +18,8 @@ pub(super) struct Decodes {
     sum_base: i64,
     bins: Vec<u32>,
     block_size: BlockSize,
-    /// Last step, order of admission and slot, packed in this order for one comparison. Entries of requests that were preempted since
-    /// are stale.
+    /// Last step, order of admission and slot, packed in this order for one comparison. Entries of
+    /// requests that were preempted since are stale.
     ends: BinaryHeap<Reverse<u128>>,
     /// The earliest last step, while it is known without a look at the heap.
     first_end: Option<u64>,

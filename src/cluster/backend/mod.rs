@@ -200,7 +200,7 @@ impl Backend {
     /// Carries out everything that happens before `until`.
     ///
     /// Simulated time ends at [`HORIZON`]: what lies beyond never happens, and
-    /// [`next_change`](Self::next_change) keeps saying so.
+    /// [`is_cut_off`](Self::is_cut_off) says so.
     pub fn advance(&mut self, until: SimTime, progress: &mut impl Progress) {
         while let Some(at) = self.next_event() {
             if at >= until || at > HORIZON {
