@@ -376,6 +376,7 @@ impl Backend {
             if tokens == 1 && before > 0 {
                 shape.decodes += 1;
                 shape.context_tokens += before + 1;
+                shape.longest_context = shape.longest_context.max(before + 1);
             } else {
                 shape.prefill_tokens += tokens;
                 shape.attention_halves += tokens * (2 * before + tokens);

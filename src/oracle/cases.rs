@@ -19,6 +19,7 @@ const STEP_10MS: LinearModel = LinearModel {
     prefill_token_ms: 0.0,
     decode_ms: 0.0,
     context_token_ms: 0.0,
+    longest_context_token_ms: 0.0,
     attention_pair_ms: 0.0,
     prefill_step_ms: 0.0,
     token_ms: 0.0,

@@ -162,11 +162,13 @@ fn step() -> impl Strategy<Value = StepSpec> {
         expert_ms: 5.0,
         experts: 16,
         experts_per_token: 2,
+        longest_context_token_ms: 0.01,
         ..linear
     };
     let long = LinearModel { context_token_ms: 0.5, step_ms: 0.001, ..LinearModel::default() };
+    let longest = LinearModel { longest_context_token_ms: 0.3, ..round };
     let launch = prop_oneof![2 => Just(0.0), 1 => 0.0..100.0_f64, 1 => Just(20.0)];
-    let models = prop_oneof![Just(linear), Just(round), Just(all), Just(long)];
+    let models = prop_oneof![Just(linear), Just(round), Just(all), Just(long), Just(longest)];
     let linear = (models, launch)
         .prop_map(|(model, first_launch_ms)| LinearModel { first_launch_ms, ..model });
     prop_oneof![1 => Just(StepSpec::default()), 4 => linear.prop_map(StepSpec::Linear)]

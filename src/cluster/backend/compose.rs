@@ -19,6 +19,8 @@ impl Backend {
         if decodes > 0 {
             shape.decodes += decodes;
             shape.context_tokens += self.decodes.context_at(step);
+            let longest = self.decodes.longest_at(step, &self.slots);
+            shape.longest_context = shape.longest_context.max(longest);
         }
         shape
     }
@@ -175,6 +177,7 @@ impl Backend {
         if tokens == 1 && before > 0 {
             shape.decodes += 1;
             shape.context_tokens += before + 1;
+            shape.longest_context = shape.longest_context.max(before + 1);
         } else {
             shape.prefill_tokens += tokens;
             shape.attention_halves += tokens * (2 * before + tokens);

@@ -129,11 +129,14 @@ impl Backend {
     }
 
     /// The `most` steps after those in flight; none when one would have to be cut to its bounds.
-    fn stride(&self, most: u64) -> Option<Stride> {
+    fn stride(&mut self, most: u64) -> Option<Stride> {
         let line: DecodeLine = self.step_model.decode_line(u64::from(self.decodes.count()));
         let context = self.decodes.context_at(self.composed + 1);
+        let longest = self.decodes.longest_at(self.composed + 1, &self.slots);
         let first = line.context_token_ps.checked_mul(context)?.checked_add(line.base_ps)?;
+        let first = line.longest_context_token_ps.checked_mul(longest)?.checked_add(first)?;
         let growth = line.context_token_ps.checked_mul(u64::from(self.decodes.count()))?;
+        let growth = growth.checked_add(line.longest_context_token_ps)?;
         let last = growth.checked_mul(most)?.checked_add(first)?;
         let fits = first >= SHORTEST_STEP_PS && last <= LONGEST_STEP_PS;
         fits.then_some(Stride { first, growth })

@@ -23,10 +23,16 @@ pub(super) struct Decodes {
     ends: BinaryHeap<Reverse<u128>>,
     /// The earliest last step, while it is known without a look at the heap.
     first_end: Option<u64>,
+    /// Base, order of admission and slot, packed like `ends`, where the step time depends on the
+    /// longest context. Entries of requests that have left are stale.
+    longest: Option<BinaryHeap<u128>>,
 }
 
+/// Stale entries of `longest` that are put up with, beyond as many as there are members.
+const STALE: usize = 64;
+
 impl Decodes {
-    pub(super) fn new(block_size: BlockSize) -> Self {
+    pub(super) fn new(block_size: BlockSize, with_longest: bool) -> Self {
         Self {
             count: 0,
             measured: 0,
@@ -35,6 +41,7 @@ impl Decodes {
             block_size,
             ends: BinaryHeap::new(),
             first_end: None,
+            longest: with_longest.then(BinaryHeap::new),
         }
     }
 
@@ -53,6 +60,29 @@ impl Decodes {
         u64::try_from(self.sum_base + along).expect("contexts are not negative")
     }
 
+    /// The longest context in step `step`, the new token included; 0 when nobody asks for it.
+    pub(super) fn longest_at(&mut self, step: u64, slots: &Slots) -> u64 {
+        let Some(longest) = &mut self.longest else {
+            return 0;
+        };
+        let is_member = |entry: u128| {
+            let (_, order, number) = unpacked(entry);
+            let slot = &slots[number];
+            slot.stage == Stage::Decoding && slot.order == order
+        };
+        if longest.len() > 2 * self.count as usize + STALE {
+            longest.retain(|entry| is_member(*entry));
+        }
+        while let Some(entry) = longest.peek() {
+            if is_member(*entry) {
+                let (base, _, _) = unpacked(*entry);
+                return base.wrapping_sub(BASE_ZERO).wrapping_add(step);
+            }
+            longest.pop();
+        }
+        0
+    }
+
     pub(super) fn join(&mut self, number: u32, slot: &Slot) {
         self.count += 1;
         self.measured += u32::from(slot.work.measured);
@@ -64,6 +94,10 @@ impl Decodes {
             first => first.map(|first| first.min(slot.last_step)),
         };
         self.ends.push(Reverse(packed(slot.last_step, slot.order, number)));
+        if let Some(longest) = &mut self.longest {
+            let base = slot.base.cast_unsigned().wrapping_add(BASE_ZERO);
+            longest.push(packed(base, slot.order, number));
+        }
     }
 
     pub(super) fn leave(&mut self, slot: &Slot) {
@@ -138,6 +172,9 @@ impl Decodes {
         self.block_size.split(step - 1).1
     }
 }
+
+/// Bases are negative where a request joined late: added to them, it keeps their order.
+const BASE_ZERO: u64 = 1 << 63;
 
 fn packed(step: u64, order: u32, number: u32) -> u128 {
     u128::from(step) << 64 | u128::from(order) << 32 | u128::from(number)

@@ -90,6 +90,7 @@ impl Backend {
     ) -> Self {
         let block_size = BlockSize::new(spec.kv_block_size);
         Self {
+            decodes: Decodes::new(block_size, step_model.asks_for_longest_context()),
             step_model,
             segments,
             max_batch_tokens: spec.max_batch_tokens,
@@ -104,7 +105,6 @@ impl Backend {
             waiting: VecDeque::new(),
             running: Running::default(),
             prefilling: Vec::new(),
-            decodes: Decodes::new(block_size),
             parked: Vec::new(),
             orphans: Vec::new(),
             blocked: false,
