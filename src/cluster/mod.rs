@@ -6,6 +6,7 @@
 
 mod backend;
 mod catalogue;
+mod fleet_spec;
 mod prefix_cache;
 mod read;
 mod spec;
@@ -17,6 +18,7 @@ pub use catalogue::{
     AllReduce, Deployment, Dtype, Experts, Figure, GPUS, Gpu, Link, MODELS, Model,
     PARALLEL_DEGREES, TooLarge,
 };
+pub use fleet_spec::{BackendSpec, BlockSizesDiffer, FleetSpec};
 pub use prefix_cache::{Hit, Holding, OwnBlocks, PrefixCache};
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
 pub use step::{

@@ -92,6 +92,11 @@ impl Work {
         self.prompt_tokens + self.output_here() - 1
     }
 
+    /// Tokens whose KV is computed when its last step is composed, wherever that is.
+    pub fn tokens_at_last(&self) -> u64 {
+        u64::from(self.prompt_tokens) + u64::from(self.output_tokens) - 1
+    }
+
     /// Whether its KV is to be sent on when this backend is done with it.
     pub fn is_sent_on(&self) -> bool {
         self.prefill_only && self.output_tokens > 1

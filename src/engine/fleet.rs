@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cluster::{Backend, BackendStats, ClusterSpec, Progress, Refusal, Work};
+use crate::cluster::{Backend, BackendStats, FleetSpec, Progress, Refusal, Work};
 use crate::trace::{Path, Segments};
 use crate::units::{BackendId, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -68,16 +68,15 @@ impl<S: Sink> Progress for Ledger<'_, S> {
 
 impl Fleet {
     pub(super) fn new(
-        spec: &ClusterSpec,
+        spec: &FleetSpec,
         segments: &Arc<Segments>,
         window: Window,
         followed: Followed,
     ) -> Self {
-        let step_model = Arc::new(spec.step_model());
-        let len = spec.num_backends as usize;
-        let backend = |_| Backend::new(spec, Arc::clone(&step_model), Arc::clone(segments), window);
+        let len = spec.backends.len();
+        let backend = |spec| Backend::new(spec, Arc::clone(segments), window);
         Self {
-            backends: (0..len).map(backend).collect(),
+            backends: spec.backends.iter().map(backend).collect(),
             followed,
             changes: MinTree::new(len),
             left: vec![0; len],

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cluster::BackendSpec;
 use crate::rng::Stream;
 use crate::router::{
     Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, Needs, RejectReason, RequestView,
@@ -29,7 +30,6 @@ pub(super) struct Pool {
     /// Requests sent to each and not known to have left. What an algorithm sees of it is kept
     /// apart, so that one that looks without need can't go unnoticed.
     inside: Vec<u32>,
-    max_queue_depth: u32,
     /// Backends with so many inside that they may be full.
     crowded: usize,
     /// Counters of backends that accept requests, where they are many.
@@ -87,7 +87,7 @@ impl Pool {
     pub(super) fn new(
         spec: &AlgorithmSpec,
         range: Range<usize>,
-        max_queue_depth: u32,
+        backends: &[BackendSpec],
         rng: Stream,
     ) -> Self {
         let algorithm = spec.build();
@@ -98,7 +98,7 @@ impl Pool {
             waiting: u32::MAX,
             kv_usage: f64::NAN,
             full: false,
-            max_queue_depth,
+            max_queue_depth: backends[index].max_queue_depth,
         };
         let len = range.len();
         let least = (needs.counters && len >= LARGE).then(|| {
@@ -114,7 +114,6 @@ impl Pool {
             common: CommonPrefix::default(),
             rng,
             inside: vec![0; len],
-            max_queue_depth,
             crowded: 0,
             least,
         }
@@ -189,15 +188,15 @@ impl Pool {
         self.take_left(fleet);
         if self.crowded > 0 {
             for index in 0..self.views.len() {
-                if self.inside[index] >= self.max_queue_depth {
+                if self.inside[index] >= self.views[index].max_queue_depth {
                     fleet.advance(self.views[index].id, now, sink);
                 }
             }
             self.take_left(fleet);
             for index in 0..self.views.len() {
-                if self.inside[index] >= self.max_queue_depth || self.views[index].full {
-                    let waiting = fleet.waiting(self.views[index].id);
-                    self.views[index].full = waiting >= self.max_queue_depth;
+                let view = &mut self.views[index];
+                if self.inside[index] >= view.max_queue_depth || view.full {
+                    view.full = fleet.waiting(view.id) >= view.max_queue_depth;
                     self.index(index);
                 }
             }
@@ -216,7 +215,8 @@ impl Pool {
         let after = u32::try_from(i64::from(before) + change);
         let after = after.expect("a request ends where it was sent, once");
         self.inside[index] = after;
-        let crowds = |inside: u32| inside >= self.max_queue_depth;
+        let max_queue_depth = self.views[index].max_queue_depth;
+        let crowds = |inside: u32| inside >= max_queue_depth;
         self.crowded += usize::from(crowds(after));
         self.crowded -= usize::from(crowds(before));
         if !crowds(after) {

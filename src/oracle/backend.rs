@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::cluster::{BackendStats, BatchShape, ClusterSpec, Refusal, StepModel, Work};
+use crate::cluster::{BackendSpec, BackendStats, BatchShape, Refusal, StepModel, Work};
 use crate::trace::{Path, Segments};
 use crate::units::{RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -82,15 +82,10 @@ pub(super) struct Backend {
 
 impl Backend {
     /// Makes an idle backend with an empty cache.
-    pub(super) fn new(
-        spec: &ClusterSpec,
-        step_model: Arc<StepModel>,
-        segments: Arc<Segments>,
-        window: Window,
-    ) -> Self {
+    pub(super) fn new(spec: &BackendSpec, segments: Arc<Segments>, window: Window) -> Self {
         Self {
             segments,
-            step_model,
+            step_model: Arc::clone(&spec.step_model),
             max_batch_tokens: spec.max_batch_tokens,
             max_batch_size: spec.max_batch_size as usize,
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
@@ -163,9 +158,7 @@ impl Backend {
     /// The reason why the backend does not take it; nothing is left behind.
     pub(super) fn enqueue(&mut self, work: Work, now: SimTime) -> Result<(), Refusal> {
         let sequence = Sequence::new(work);
-        // The last token needs no KV. A prefill backend has as many blocks as the one that
-        // decodes: what does not fit there must not be prefilled here.
-        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
+        if self.blocks_for(sequence.tokens_at_end()) > self.cache.total() {
             return Err(Refusal::NeverFits);
         }
         if self.waiting.len() >= self.max_queue_depth {

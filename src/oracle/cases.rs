@@ -12,7 +12,7 @@ use crate::units::{BackendId, PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::sim::Tape;
-use super::tests::{algorithm, cluster, plain, prefixed, run, run_window};
+use super::tests::{algorithm, cluster, plain, prefixed, run, run_fleet};
 
 const STEP_10MS: LinearModel = LinearModel {
     step_ms: 10.0,
@@ -438,7 +438,7 @@ fn evictions_and_busy_time_count_from_inside_a_stride() {
         let from = SimTime::from_ps(from_ms * PS_PER_MS);
         let window = Window { first: RequestId(1), from, to: SimTime::from_ps(PS_PER_MS * 500) };
         let spec = engine(5, 1);
-        let (tape, record) = run_window(&spec, &algorithm("round_robin"), &trace, window);
+        let (tape, record) = run_fleet(&spec.fleet(), &algorithm("round_robin"), &trace, window);
         let backend = record.backends[0];
         assert_eq!(tape.outcomes[1].last_token, at(740));
         assert_eq!(backend.evictions, evictions, "from {from_ms} ms");

@@ -7,6 +7,7 @@
 mod backend;
 mod cases;
 mod events;
+mod fleets;
 mod kv_cache;
 mod pool;
 mod scenarios;

@@ -25,8 +25,8 @@ use crate::trace::{Path, Segments};
 use crate::units::{RequestId, SimTime};
 use crate::workload::Window;
 
+use super::fleet_spec::BackendSpec;
 use super::prefix_cache::PrefixCache;
-use super::spec::ClusterSpec;
 use super::step::StepModel;
 use super::work::{BackendStats, Progress, Refusal, Work};
 
@@ -82,15 +82,10 @@ pub struct Backend {
 impl Backend {
     /// Makes an idle backend with an empty cache. `segments` are those of the requests that it
     /// will be given, in its own block size.
-    pub fn new(
-        spec: &ClusterSpec,
-        step_model: Arc<StepModel>,
-        segments: Arc<Segments>,
-        window: Window,
-    ) -> Self {
+    pub fn new(spec: &BackendSpec, segments: Arc<Segments>, window: Window) -> Self {
         let block_size = BlockSize::new(spec.kv_block_size);
         Self {
-            step_model,
+            step_model: Arc::clone(&spec.step_model),
             segments,
             max_batch_tokens: spec.max_batch_tokens,
             max_batch_size: spec.max_batch_size,
@@ -98,8 +93,7 @@ impl Backend {
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
             block_size,
             depth: if spec.async_scheduling { 2 } else { 1 },
-            // vLLM keeps one block aside as the null block.
-            cache: PrefixCache::new(spec.kv_cache_blocks - 1),
+            cache: PrefixCache::new(spec.usable_blocks()),
             slots: Slots::default(),
             waiting: VecDeque::new(),
             running: Running::default(),
@@ -167,9 +161,7 @@ impl Backend {
     ///
     /// The reason why the backend does not take it; nothing is left behind.
     pub fn enqueue(&mut self, work: &Work, now: SimTime) -> Result<(), Refusal> {
-        // The last token needs no KV. A prefill backend has as many blocks as the one that
-        // decodes: what does not fit there must not be prefilled here.
-        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
+        if self.blocks_for(work.tokens_at_end()) > self.cache.total() {
             return Err(Refusal::NeverFits);
         }
         if self.waiting() >= self.max_queue_depth {
