@@ -19,9 +19,9 @@ pub use catalogue::{
     PARALLEL_DEGREES, TooLarge,
 };
 pub use fleet_spec::{BackendSpec, BlockSizesDiffer, FleetSpec};
-pub use prefix_cache::{Hit, Holding, OwnBlocks, PrefixCache};
+pub use prefix_cache::{CacheChange, CacheEvent, Hit, Holding, OwnBlocks, PrefixCache};
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
 pub use step::{
     BatchShape, ComputeModel, DecodeLine, LONGEST_STEP_PS, LinearModel, SHORTEST_STEP_PS, StepModel,
 };
-pub use work::{BackendStats, Facts, Progress, Refusal, Work};
+pub use work::{BackendStats, Facts, Left, Progress, Refusal, Work};

@@ -17,6 +17,7 @@
 //! The blocks that belong to a request alone are only counted: nobody else can look them up. A
 //! preempted request can, when it comes back, so its blocks become a node like a segment's.
 
+mod events;
 mod nodes;
 mod runs;
 
@@ -26,8 +27,11 @@ use rustc_hash::FxHashMap;
 
 use crate::trace::{Path, SegmentId, Segments};
 
+use events::Journal;
 use nodes::Node;
 use runs::{NONE, RunList};
+
+pub use events::{CacheChange, CacheEvent};
 
 /// Leading blocks that are cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +103,8 @@ pub struct PrefixCache {
     live: FxHashMap<SegmentId, u32>,
     /// The segments that a registration touches, deepest first; kept to be filled again.
     touched: Vec<SegmentId>,
+    /// The changes of what segments hold, if somebody listens.
+    journal: Option<Box<Journal>>,
 }
 
 impl PrefixCache {
@@ -116,6 +122,7 @@ impl PrefixCache {
             spare_nodes: Vec::new(),
             live: FxHashMap::default(),
             touched: Vec::new(),
+            journal: None,
         }
     }
 
@@ -391,7 +398,12 @@ impl PrefixCache {
             node.held.remove(before);
         }
         node.held.add(after);
-        node.cached = cached.max(after);
+        if after > cached {
+            node.cached = after;
+            if let (Some(journal), Some(segment)) = (&mut self.journal, node.segment) {
+                journal.note(CacheChange::Stored { segment, from: cached, to: after });
+            }
+        }
         let known = after.min(cached);
         if known > held {
             self.unlist(id, held, known, cached);
@@ -447,6 +459,10 @@ impl PrefixCache {
             return;
         };
         node.cached -= blocks;
+        if let (Some(journal), Some(segment), 1..) = (&mut self.journal, node.segment, blocks) {
+            let (from, to) = (node.cached, node.cached + blocks);
+            journal.note(CacheChange::Removed { segment, from, to });
+        }
         if node.cached > 0 {
             return;
         }

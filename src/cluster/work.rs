@@ -45,6 +45,15 @@ pub struct Facts {
     pub preemptions: u32,
 }
 
+/// A request that left a backend before the backend was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// As the backend was given it, with what happened since.
+    pub work: Work,
+    /// Output tokens that were made, those made elsewhere included. What was in flight is lost.
+    pub made_tokens: u32,
+}
+
 /// Hears what a backend does, as time passes on it.
 pub trait Progress {
     /// That many tokens of measured requests each came `gap` after the one before it.

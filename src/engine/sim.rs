@@ -47,6 +47,9 @@ pub enum Outcome {
     Finished,
     /// It was turned away.
     Rejected(RejectReason),
+    /// Whoever sent it gave up, and the backend was told to drop it
+    /// ([`Backend::cancel`](crate::cluster::Backend::cancel)). No run of today does that.
+    TimedOut,
     /// The run ended without it. A run goes on until every request has its outcome, so this is a
     /// fault of the simulator, and shown as one.
     Unserved,
@@ -400,7 +403,8 @@ impl<'w> Sim<'w> {
 }
 
 impl RequestRecord {
-    pub(super) fn new(work: &Work, outcome: Outcome) -> Self {
+    /// Makes the record of a request that has come to its end.
+    pub fn new(work: &Work, outcome: Outcome) -> Self {
         let Facts { scheduled, first_token, last_token, cached_tokens, preemptions } = work.facts;
         Self {
             request: work.request,

@@ -45,6 +45,7 @@ pub(super) enum Notice {
 
 #[derive(Debug)]
 struct Step {
+    start: SimTime,
     end: SimTime,
     /// Index of the sequence, and whether the step gives it a token.
     entries: Vec<(usize, bool)>,
@@ -71,6 +72,8 @@ pub(super) struct Backend {
     parked: Vec<usize>,
     in_flight: VecDeque<Step>,
     last_end: SimTime,
+    /// Whether the engine has launched a step since it was started.
+    launched: bool,
     /// Until when the loop is blocked by the first launch.
     blocked_until: Option<SimTime>,
     window: Window,
@@ -101,6 +104,7 @@ impl Backend {
             parked: Vec::new(),
             in_flight: VecDeque::new(),
             last_end: SimTime::ZERO,
+            launched: false,
             blocked_until: None,
             window,
             load_since: window.from,
@@ -117,6 +121,11 @@ impl Backend {
     /// Returns the KV cache.
     pub(super) fn cache(&self) -> &KvCache {
         &self.cache
+    }
+
+    /// Returns the tokens in a block.
+    pub(super) fn block_size(&self) -> u32 {
+        self.block_size
     }
 
     /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
@@ -376,7 +385,8 @@ impl Backend {
             members.push((slot, sequence.computed >= sequence.target));
         }
         let mut start = self.last_end.max(now);
-        if self.stats.steps == 0 {
+        if !self.launched {
+            self.launched = true;
             let first_launch = self.step_model.first_launch();
             start += first_launch;
             if first_launch > SimDuration::ZERO {
@@ -387,7 +397,7 @@ impl Backend {
         self.stats.steps += 1;
         self.stats.busy += end.saturating_since(start.max(self.window.from));
         self.last_end = end;
-        self.in_flight.push_back(Step { end, entries: members });
+        self.in_flight.push_back(Step { start, end, entries: members });
     }
 
     /// Takes a running request's blocks and puts it at the front of the queue.
@@ -469,4 +479,5 @@ impl Backend {
     }
 }
 
+mod outside;
 mod tests;

@@ -5,10 +5,10 @@ use crate::cluster::{BlockSizesDiffer, ClusterSpec, DisaggregatedSpec, FleetSpec
 use crate::engine::{self, Outcome, SimError};
 use crate::router::RejectReason;
 use crate::trace::Trace;
-use crate::units::SimDuration;
+use crate::units::{PS_PER_MS, SimDuration};
 
 use super::sim::Tape;
-use super::tests::{algorithm, cluster, plain, run_fleet, ttft_ms, whole};
+use super::tests::{algorithm, cluster, plain, run_fleet, whole};
 
 /// A backend whose steps take so many milliseconds, with so many usable blocks.
 fn make(step_ms: f64, blocks: u32) -> ClusterSpec {
@@ -29,7 +29,8 @@ fn serve(fleet: &FleetSpec, trace: &Trace) -> Tape {
 fn each_backend_takes_its_own_time() {
     let trace = plain(&[(0, 16, 1), (0, 16, 1)]);
     let tape = serve(&fleet(&[make(10.0, 100), make(30.0, 100)]), &trace);
-    assert_eq!([0, 1].map(|index| ttft_ms(&tape, &trace, index)), [10.0, 30.0]);
+    let ends = [0, 1].map(|index: usize| tape.outcomes[index].last_token.unwrap().as_ps());
+    assert_eq!(ends, [10 * PS_PER_MS, 30 * PS_PER_MS]);
 }
 
 #[test]

@@ -6,11 +6,14 @@
 
 mod backend;
 mod cases;
+mod cut_short;
 mod events;
 mod fleets;
 mod kv_cache;
+mod orders;
 mod pool;
 mod scenarios;
 mod sequence;
 mod sim;
+mod stepper;
 mod tests;

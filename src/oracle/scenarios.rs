@@ -73,7 +73,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-fn workload() -> impl Strategy<Value = Trace> {
+pub(super) fn workload() -> impl Strategy<Value = Trace> {
     let block_tokens = prop_oneof![Just(ONE_LEVEL), Just(16_u32), Just(64), Just(8)];
     let drafts = proptest::collection::vec(draft(), 1..40);
     (block_tokens, drafts, any::<bool>()).prop_map(|(block_tokens, drafts, apart)| {
@@ -188,4 +188,10 @@ fn step() -> impl Strategy<Value = StepSpec> {
     let linear = (models, launch)
         .prop_map(|(model, first_launch_ms)| LinearModel { first_launch_ms, ..model });
     prop_oneof![1 => Just(StepSpec::default()), 4 => linear.prop_map(StepSpec::Linear)]
+}
+
+/// `PROPTEST_CASES` asks for more.
+pub(super) fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), ..default }
 }

@@ -12,7 +12,7 @@ use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
-use super::scenarios::{Case, case};
+use super::scenarios::{Case, case, cases};
 use super::sim::{Sim, Tape};
 
 /// What the engine says: gaps by length, as it groups them.
@@ -359,12 +359,6 @@ fn first_difference(tape: &Tape, trace: &Trace) -> SimTime {
         }
     };
     tape.outcomes.iter().map(shows).min().unwrap()
-}
-
-/// `PROPTEST_CASES` asks for more.
-fn cases(least: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    ProptestConfig { cases: default.cases.max(least), ..default }
 }
 
 proptest! {

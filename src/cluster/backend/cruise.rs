@@ -145,10 +145,17 @@ impl Backend {
         loop {
             let blocks = self.decodes.blocks_over(self.composed + 1, steps);
             match u32::try_from(blocks) {
-                Ok(blocks) if blocks <= self.cache.unheld() => return (steps, blocks),
+                Ok(blocks) if self.can_stride_over(blocks) => return (steps, blocks),
                 _ => steps /= 2,
             }
         }
+    }
+
+    /// Whether there are so many blocks. Who listens to the cache must hear of an eviction at its
+    /// step, so then none may take content that can be looked up.
+    fn can_stride_over(&self, blocks: u32) -> bool {
+        blocks <= self.cache.unheld()
+            && (!self.cache.is_heard() || blocks == self.cache.dead_head(blocks))
     }
 
     /// Composes the next `steps` steps and ends as many.

@@ -15,6 +15,7 @@ mod block_size;
 mod compose;
 mod cruise;
 mod decodes;
+mod outside;
 mod slots;
 mod steps;
 
@@ -70,6 +71,8 @@ pub struct Backend {
     /// End of the last step that has ended, and of the last that was composed.
     ended_at: SimTime,
     last_end: SimTime,
+    /// When the first step after the last start of the engine began, its launch apart.
+    first_start: SimTime,
     /// When an idle backend looks for work, or one comes back from its first launch.
     wake_at: Option<SimTime>,
     window: Window,
@@ -107,6 +110,7 @@ impl Backend {
             flights: [Flight::default(), Flight::default()],
             ended_at: SimTime::ZERO,
             last_end: SimTime::ZERO,
+            first_start: SimTime::ZERO,
             wake_at: None,
             window,
             load_since: window.from,
@@ -145,9 +149,7 @@ impl Backend {
 
     /// Returns the requests that are here.
     pub fn live(&self) -> impl Iterator<Item = &Work> {
-        let running = (0..self.running.places()).filter_map(|place| self.running.at(place));
-        let rest = self.waiting.iter().chain(&self.parked).copied();
-        running.chain(rest).map(|number| &self.slots[number].work)
+        self.numbers().map(|number| &self.slots[number].work)
     }
 
     /// Returns whether something would happen here after all that was carried out.
@@ -206,6 +208,7 @@ impl Backend {
             } else {
                 self.end_step(progress);
             }
+            self.cache.set_time(at);
             self.schedule(at);
         }
     }

@@ -47,6 +47,9 @@ impl Backend {
                 self.wake_at = Some(start);
             }
         }
+        if self.composed == 0 {
+            self.first_start = start;
+        }
         let end = start + self.step_model.step_time(shape);
         self.composed += 1;
         self.count_busy(start, end, 1);
