@@ -6,6 +6,7 @@
 
 mod backend;
 mod cases;
+mod closed_loop;
 mod cut_short;
 mod events;
 mod fleets;
