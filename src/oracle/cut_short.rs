@@ -168,6 +168,24 @@ fn who_waits_or_was_preempted_can_be_cancelled() {
 }
 
 #[test]
+fn who_comes_after_a_cancelled_one_gets_none_of_its_tokens() {
+    // Five blocks: at 160 ms both need a third for step 18, and 1 gives way with a token of step
+    // 17 in flight. It is cancelled, and 2 comes before that step ends: it runs in step 19.
+    let trace = plain(&[(0, 16, 40), (0, 16, 40), (0, 5, 1)]);
+    let mut pair = Pair::new(&spec(5, 2), &trace);
+    pair.enqueue(0, 0);
+    pair.enqueue(1, 0);
+    let left = pair.cancel(1, 165).unwrap();
+    assert_eq!((left.work.facts.preemptions, left.made_tokens), (1, 16));
+    pair.enqueue(2, 165);
+    assert_eq!(pair.ended(), [(190, 2), (400, 0)]);
+    let facts = pair.said.done[0].facts;
+    assert_eq!(facts.first_token, facts.last_token);
+    // 15 gaps of the cancelled request and 39 of the other.
+    assert_eq!(pair.said.gaps[&SimDuration::from_ps(10 * PS_PER_MS)], 15 + 39);
+}
+
+#[test]
 fn who_has_its_last_step_in_flight_can_be_cancelled() {
     for depth in [1, 2] {
         let mut pair = Pair::full(&spec(100, depth), &plain(&[(0, 16, 2), (0, 16, 3)]));
