@@ -22,6 +22,34 @@ pub const LONGEST: SimDuration = SimDuration(100 * 86_400 * PS_PER_S);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SimTime(u64);
 
+/// An instant that may not have come, in the space of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(SimTime);
+
+impl Stamp {
+    /// It has not come.
+    pub const NONE: Self = Self(SimTime::MAX);
+
+    /// Returns the instant, if it has come.
+    #[inline]
+    pub fn get(self) -> Option<SimTime> {
+        (self.0 != SimTime::MAX).then_some(self.0)
+    }
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl From<SimTime> for Stamp {
+    #[inline]
+    fn from(at: SimTime) -> Self {
+        Self(at)
+    }
+}
+
 /// A span of simulated time, in picoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SimDuration(u64);

@@ -6,6 +6,7 @@
 
 mod backend;
 mod catalogue;
+mod fleet_spec;
 mod prefix_cache;
 mod read;
 mod spec;
@@ -17,9 +18,10 @@ pub use catalogue::{
     AllReduce, Deployment, Dtype, Experts, Figure, GPUS, Gpu, Link, MODELS, Model,
     PARALLEL_DEGREES, TooLarge,
 };
-pub use prefix_cache::{Hit, Holding, OwnBlocks, PrefixCache};
+pub use fleet_spec::{BackendSpec, BlockSizesDiffer, FleetSpec};
+pub use prefix_cache::{CacheChange, CacheEvent, Hit, Holding, OwnBlocks, PrefixCache};
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
 pub use step::{
     BatchShape, ComputeModel, DecodeLine, LONGEST_STEP_PS, LinearModel, SHORTEST_STEP_PS, StepModel,
 };
-pub use work::{BackendStats, Facts, Progress, Refusal, Work};
+pub use work::{BackendStats, Facts, Left, Progress, Refusal, Work};

@@ -17,6 +17,7 @@
 //! The blocks that belong to a request alone are only counted: nobody else can look them up. A
 //! preempted request can, when it comes back, so its blocks become a node like a segment's.
 
+mod events;
 mod nodes;
 mod runs;
 
@@ -26,8 +27,14 @@ use rustc_hash::FxHashMap;
 
 use crate::trace::{Path, SegmentId, Segments};
 
+use events::Journal;
 use nodes::Node;
 use runs::{NONE, RunList};
+
+pub use events::{CacheChange, CacheEvent};
+
+/// So many blocks are owed to the list at most, which keeps it short.
+const MOST_OWED: u32 = 4_096;
 
 /// Leading blocks that are cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,12 +100,17 @@ pub struct PrefixCache {
     cached: u32,
     evictions: u64,
     list: RunList,
+    /// Blocks that were taken and still stand at the head of the list. As long as nobody can look
+    /// up any content it does not matter when they go.
+    owed: u32,
     nodes: Vec<Node>,
     spare_nodes: Vec<u32>,
     /// The nodes of segments with a cached block. Looked up by key, never iterated.
     live: FxHashMap<SegmentId, u32>,
     /// The segments that a registration touches, deepest first; kept to be filled again.
     touched: Vec<SegmentId>,
+    /// The changes of what segments hold, if somebody listens.
+    journal: Option<Box<Journal>>,
 }
 
 impl PrefixCache {
@@ -112,10 +124,12 @@ impl PrefixCache {
             cached: 0,
             evictions: 0,
             list,
+            owed: 0,
             nodes: Vec::new(),
             spare_nodes: Vec::new(),
             live: FxHashMap::default(),
             touched: Vec::new(),
+            journal: None,
         }
     }
 
@@ -131,16 +145,19 @@ impl PrefixCache {
 
     /// Returns the number of blocks that nobody holds but whose content is known.
     pub fn cached(&self) -> u32 {
-        self.cached
+        self.cached - self.owed_content()
     }
 
     /// Returns how many blocks lost their content to an allocation.
     pub fn evictions(&self) -> u64 {
-        self.evictions
+        self.evictions + u64::from(self.owed_content())
     }
 
     /// Returns how many blocks, up to `most`, can be taken before one goes that a path may match.
     pub fn dead_head(&self, most: u32) -> u32 {
+        if !self.has_names() {
+            return most.min(self.unheld);
+        }
         let mut dead = 0;
         let mut at = self.list.head();
         while dead < most {
@@ -203,23 +220,13 @@ impl PrefixCache {
     /// # Panics
     ///
     /// When there are not so many: the scheduler must look at [`unheld`](Self::unheld) first.
+    #[inline]
     pub fn take(&mut self, blocks: u32) {
         assert!(blocks <= self.unheld, "{blocks} blocks taken where {} are unheld", self.unheld);
         self.unheld -= blocks;
-        let mut left = blocks;
-        while left > 0 {
-            let id = self.list.head();
-            let run = self.list.get_mut(id);
-            let empty = run.empty.min(left);
-            let full = (run.to - run.from).min(left - empty);
-            run.empty -= empty;
-            run.to -= full;
-            let node = run.node;
-            if run.empty == 0 && run.from == run.to {
-                self.list.remove(id);
-            }
-            left -= empty + full;
-            self.evict(node, full);
+        self.owed += blocks;
+        if self.owed >= MOST_OWED || self.has_names() {
+            self.settle();
         }
     }
 
@@ -372,7 +379,47 @@ impl PrefixCache {
         node
     }
 
+    /// Whether there is content that can be looked up.
+    #[inline]
+    fn has_names(&self) -> bool {
+        self.nodes.len() > self.spare_nodes.len()
+    }
+
+    /// Takes what is owed from the head of the list.
+    fn settle(&mut self) {
+        let mut left = std::mem::take(&mut self.owed);
+        while left > 0 {
+            let id = self.list.head();
+            let run = self.list.get_mut(id);
+            let empty = run.empty.min(left);
+            let full = (run.to - run.from).min(left - empty);
+            run.empty -= empty;
+            run.to -= full;
+            let node = run.node;
+            if run.empty == 0 && run.from == run.to {
+                self.list.remove(id);
+            }
+            left -= empty + full;
+            self.evict(node, full);
+        }
+    }
+
+    /// How many of the blocks that are owed have content.
+    fn owed_content(&self) -> u32 {
+        let (mut left, mut content) = (self.owed, 0);
+        let mut at = self.list.head();
+        while left > 0 {
+            let run = self.list.get(at).expect("what is owed stands in the list");
+            left -= run.empty.min(left);
+            let full = (run.to - run.from).min(left);
+            (left, content) = (left - full, content + full);
+            at = run.next;
+        }
+        content
+    }
+
     fn add_node(&mut self, node: Node) -> u32 {
+        self.settle();
         if let Some(id) = self.spare_nodes.pop() {
             self.nodes[id as usize] = node;
             return id;
@@ -391,7 +438,12 @@ impl PrefixCache {
             node.held.remove(before);
         }
         node.held.add(after);
-        node.cached = cached.max(after);
+        if after > cached {
+            node.cached = after;
+            if let (Some(journal), Some(segment)) = (&mut self.journal, node.segment) {
+                journal.note(CacheChange::Stored { segment, from: cached, to: after });
+            }
+        }
         let known = after.min(cached);
         if known > held {
             self.unlist(id, held, known, cached);
@@ -447,6 +499,10 @@ impl PrefixCache {
             return;
         };
         node.cached -= blocks;
+        if let (Some(journal), Some(segment), 1..) = (&mut self.journal, node.segment, blocks) {
+            let (from, to) = (node.cached, node.cached + blocks);
+            journal.note(CacheChange::Removed { segment, from, to });
+        }
         if node.cached > 0 {
             return;
         }

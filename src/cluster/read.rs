@@ -243,6 +243,10 @@ fn read_linear(table: &mut Table<'_>, preset: Option<&LinearModel>) -> LinearMod
         prefill_token_ms: coefficient("prefill_token_ms", usual.prefill_token_ms),
         decode_ms: coefficient("decode_ms", usual.decode_ms),
         context_token_ms: coefficient("context_token_ms", usual.context_token_ms),
+        longest_context_token_ms: coefficient(
+            "longest_context_token_ms",
+            usual.longest_context_token_ms,
+        ),
         attention_pair_ms: coefficient("attention_pair_ms", usual.attention_pair_ms),
         prefill_step_ms: coefficient("prefill_step_ms", usual.prefill_step_ms),
         token_ms: coefficient("token_ms", usual.token_ms),

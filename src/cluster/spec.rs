@@ -1,8 +1,11 @@
 //! The `[cluster]` table of a config.
 
+use std::sync::Arc;
+
 use crate::units::{PS_PER_S, SimDuration};
 
 use super::catalogue::{Gpu, Model};
+use super::fleet_spec::{BackendSpec, FleetSpec};
 use super::step::{ComputeModel, LinearModel, StepModel};
 
 /// No transfer is longer, latency apart: ten days, so that the clock can't wrap.
@@ -90,6 +93,24 @@ impl ClusterSpec {
                 *decode_tokens_per_sec_saturated,
             )),
             StepSpec::Linear(model) => StepModel::linear(model),
+        }
+    }
+
+    /// Returns the same, backend by backend.
+    pub fn fleet(&self) -> FleetSpec {
+        let backend = BackendSpec {
+            max_batch_tokens: self.max_batch_tokens,
+            max_batch_size: self.max_batch_size,
+            long_prefill_tokens: self.long_prefill_tokens,
+            max_queue_depth: self.max_queue_depth,
+            kv_cache_blocks: self.kv_cache_blocks,
+            kv_block_size: self.kv_block_size,
+            async_scheduling: self.async_scheduling,
+            step_model: Arc::new(self.step_model()),
+        };
+        FleetSpec {
+            backends: vec![backend; self.num_backends as usize],
+            disaggregated: self.disaggregated,
         }
     }
 

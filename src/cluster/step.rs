@@ -17,9 +17,19 @@ pub struct BatchShape {
     pub decodes: u64,
     /// Sum over decodes of their context, the new token included, in tokens.
     pub context_tokens: u64,
+    /// The longest of those contexts, in tokens.
+    pub longest_context: u64,
     /// Sum over prefill chunks of n · (2c + n), with n the chunk and c the tokens before it:
     /// twice the query–key pairs of its causal attention.
     pub attention_halves: u64,
+}
+
+impl BatchShape {
+    /// Returns whether there is nothing to compute.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.decodes == 0 && self.prefill_tokens == 0
+    }
 }
 
 /// The guide's four numbers, as picoseconds.
@@ -32,18 +42,25 @@ pub struct ComputeModel {
     /// Time of D decodes, for D below the saturation batch.
     decodes_ps: Vec<u64>,
     saturated_decode_ps: u64,
+    /// Whether no decode more makes a step shorter.
+    grows: bool,
 }
 
 /// Coefficients of a step that is linear in its shape, in milliseconds.
 ///
-/// With P prefill tokens, D decodes, K their contexts and A the query–key pairs of prefill chunks:
+/// With P prefill tokens, D decodes, K the sum and L the longest of their contexts, and A the
+/// query–key pairs of prefill chunks:
 ///
 /// ```text
-/// t = step + prefill_token P + decode D + context_token K + attention_pair A
+/// t = step + prefill_token P + decode D + context_token K + longest_context_token L
+///     + attention_pair A
 ///     + prefill_step (if P > 0)
 ///     + token (P + D) + knee_token max(0, P + D - knee_tokens)
 ///     + expert (1 - (1 - experts_per_token / experts)^(P + D))
 /// ```
+///
+/// The longest context counts apart because the attention of a decode is not spread over the GPU:
+/// the kernel ends with the longest one, when others have left their processors idle.
 ///
 /// The last term is the reading of expert weights: the share of experts that some token of the
 /// step is sent to, when each token is sent to its experts evenly. All-reduces of tensor
@@ -61,6 +78,8 @@ pub struct LinearModel {
     pub decode_ms: f64,
     /// Every token of context that a decode reads.
     pub context_token_ms: f64,
+    /// Every token of the longest of those contexts.
+    pub longest_context_token_ms: f64,
     /// Every query–key pair of a prefill chunk.
     pub attention_pair_ms: f64,
     /// Every step that carries prefill.
@@ -81,13 +100,16 @@ pub struct LinearModel {
     pub first_launch_ms: f64,
 }
 
-/// The time of a step that has decodes only, as a straight line over the tokens of their contexts.
+/// The time of a step that has decodes only, as a straight line over the tokens of their contexts,
+/// in sum and of the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLine {
     /// Picoseconds of the step without any context, at most [`LONGEST_STEP_PS`].
     pub base_ps: u64,
     /// Picoseconds of each token of context.
     pub context_token_ps: u64,
+    /// Picoseconds of each token of the longest context.
+    pub longest_context_token_ps: u64,
 }
 
 /// [`LinearModel`] with each coefficient rounded once to whole picoseconds.
@@ -98,6 +120,7 @@ struct LinearPs {
     prefill_token: u64,
     decode: u64,
     context_token: u64,
+    longest_context_token: u64,
     attention_half: u64,
     prefill_step: u64,
     knee_token: u64,
@@ -128,16 +151,19 @@ impl ComputeModel {
             let along = f64::from(batch - 1) / f64::from(saturation - 1);
             batch1_rate + along * (saturated_rate - batch1_rate)
         };
-        let decodes_ps = (0..saturation)
+        let decodes_ps: Vec<u64> = (0..saturation)
             .map(|batch| match batch {
                 0 => 0,
                 _ => whole_ps(f64::from(batch) / decode_rate(batch) * PS_PER_S as f64),
             })
             .collect();
+        let saturated_decode_ps = whole_ps(PS_PER_S as f64 / saturated_rate);
+        let saturated_ps = u64::from(saturation).saturating_mul(saturated_decode_ps);
         Self {
             prefill_token_ps: whole_ps(PS_PER_S as f64 / prefill_rate),
+            grows: decodes_ps.is_sorted() && decodes_ps.last().is_none_or(|ps| *ps <= saturated_ps),
             decodes_ps,
-            saturated_decode_ps: whole_ps(PS_PER_S as f64 / saturated_rate),
+            saturated_decode_ps,
         }
     }
 
@@ -164,6 +190,7 @@ impl LinearPs {
             prefill_token: ps(model.prefill_token_ms).saturating_add(token),
             decode: ps(model.decode_ms).saturating_add(token),
             context_token: ps(model.context_token_ms),
+            longest_context_token: ps(model.longest_context_token_ms),
             attention_half: ps(model.attention_pair_ms / 2.0),
             prefill_step: ps(model.prefill_step_ms),
             knee_token: ps(model.knee_token_ms),
@@ -178,12 +205,14 @@ impl LinearPs {
         let attention = shape.attention_halves.saturating_mul(self.attention_half);
         let prefill_step = u64::from(shape.prefill_tokens > 0) * self.prefill_step;
         let context = shape.context_tokens.saturating_mul(self.context_token);
+        let longest = shape.longest_context.saturating_mul(self.longest_context_token);
         let tokens = shape.prefill_tokens.saturating_add(shape.decodes);
         self.base_ps(tokens, shape.decodes)
             .saturating_add(prefill)
             .saturating_add(attention)
             .saturating_add(prefill_step)
             .saturating_add(context)
+            .saturating_add(longest)
     }
 
     /// Returns the time of what is neither prefill nor context, in a step of so many tokens in all.
@@ -218,6 +247,15 @@ impl StepModel {
         })
     }
 
+    /// Returns whether no step becomes shorter by tokens or requests more in it. The guide's
+    /// compute model can have a decode rate that grows faster than the batch.
+    pub fn grows_with_batch(&self) -> bool {
+        match &self.0 {
+            Form::Compute(model) => model.grows,
+            Form::Linear(_) => true,
+        }
+    }
+
     /// Returns how long a backend's loop is blocked in its first launch.
     pub fn first_launch(&self) -> SimDuration {
         match &self.0 {
@@ -229,21 +267,30 @@ impl StepModel {
     /// Returns the time of steps of so many decodes and nothing else. It agrees with
     /// [`Self::step_time`] to the picosecond.
     pub fn decode_line(&self, decodes: u64) -> DecodeLine {
-        let (base_ps, context_token_ps) = match &self.0 {
-            Form::Compute(model) => (model.decode_ps(decodes), 0),
-            Form::Linear(model) => (model.base_ps(decodes, decodes), model.context_token),
+        let (base_ps, context_token_ps, longest_context_token_ps) = match &self.0 {
+            Form::Compute(model) => (model.decode_ps(decodes), 0, 0),
+            Form::Linear(model) => {
+                (model.base_ps(decodes, decodes), model.context_token, model.longest_context_token)
+            }
         };
         // A longer base would be cut with its step.
-        DecodeLine { base_ps: base_ps.min(LONGEST_STEP_PS), context_token_ps }
+        let base_ps = base_ps.min(LONGEST_STEP_PS);
+        DecodeLine { base_ps, context_token_ps, longest_context_token_ps }
+    }
+
+    /// Returns whether the time of a step depends on the longest context.
+    pub fn asks_for_longest_context(&self) -> bool {
+        matches!(&self.0, Form::Linear(model) if model.longest_context_token > 0)
     }
 }
 
 impl DecodeLine {
     /// Returns how long a step takes whose decodes have so many tokens of context together, the
-    /// new ones included.
-    pub fn step_time(self, context_tokens: u64) -> SimDuration {
+    /// new ones included, and the longest of them so many.
+    pub fn step_time(self, context_tokens: u64, longest_context: u64) -> SimDuration {
         let context = context_tokens.saturating_mul(self.context_token_ps);
-        clamped(self.base_ps.saturating_add(context))
+        let longest = longest_context.saturating_mul(self.longest_context_token_ps);
+        clamped(self.base_ps.saturating_add(context).saturating_add(longest))
     }
 }
 
@@ -310,19 +357,21 @@ mod tests {
             prefill_token_ms: 0.05,
             decode_ms: 0.02,
             context_token_ms: 1e-4,
+            longest_context_token_ms: 1e-3,
             attention_pair_ms: 1e-5,
             prefill_step_ms: 3.0,
             first_launch_ms: 400.0,
             ..LinearModel::default()
         });
-        // One chunk of 100 tokens after 200: pairs = 100·(200 + 50); two decodes of 1,000 tokens.
+        // One chunk of 100 tokens after 200: pairs = 100·(200 + 50); two decodes, of 800 and 1,200 tokens.
         let shape = BatchShape {
             prefill_tokens: 100,
             decodes: 2,
             context_tokens: 2_000,
+            longest_context: 1_200,
             attention_halves: 100 * (2 * 200 + 100),
         };
-        let expected = 10.0 + 5.0 + 0.04 + 0.2 + 0.25 + 3.0;
+        let expected = 10.0 + 5.0 + 0.04 + 0.2 + 1.2 + 0.25 + 3.0;
         assert!((model.step_time(&shape).as_ms() - expected).abs() < 1e-9);
         assert!((model.first_launch().as_ms() - 400.0).abs() < 1e-9);
     }
@@ -363,7 +412,7 @@ mod tests {
     fn any_model() -> impl Strategy<Value = StepModel> {
         // Squares of a wide range, so that tiny, ordinary and absurd coefficients all come up.
         let ms = || prop_oneof![Just(0.0), 0.0..1.0_f64, (0.0..1e3_f64).prop_map(|x| x * x)];
-        let linear = (prop::array::uniform9(ms()), 0..2_000_u32, 1..300_u32, 1..300_u32);
+        let linear = (prop::array::uniform10(ms()), 0..2_000_u32, 1..300_u32, 1..300_u32);
         let linear = linear.prop_map(|(ms, knee_tokens, experts, chosen)| {
             StepModel::linear(&LinearModel {
                 step_ms: ms[0],
@@ -376,6 +425,7 @@ mod tests {
                 knee_token_ms: ms[7],
                 knee_tokens,
                 expert_ms: ms[8],
+                longest_context_token_ms: ms[9],
                 experts: experts.max(chosen),
                 experts_per_token: chosen,
                 first_launch_ms: 0.0,
@@ -394,12 +444,16 @@ mod tests {
             model in any_model(),
             decodes in prop_oneof![0..2_000_u64, 0..(1_u64 << 20)],
             context_tokens in prop_oneof![0..1_000_000_u64, any::<u64>()],
+            longest_context in prop_oneof![0..1_000_000_u64, any::<u64>()],
         ) {
-            let shape = BatchShape { decodes, context_tokens, ..BatchShape::default() };
+            let shape =
+                BatchShape { decodes, context_tokens, longest_context, ..BatchShape::default() };
             let line = model.decode_line(decodes);
-            prop_assert_eq!(line.step_time(context_tokens), model.step_time(&shape));
+            let time = line.step_time(context_tokens, longest_context);
+            prop_assert_eq!(time, model.step_time(&shape));
             let whole = u128::from(line.base_ps)
-                + u128::from(line.context_token_ps) * u128::from(context_tokens);
+                + u128::from(line.context_token_ps) * u128::from(context_tokens)
+                + u128::from(line.longest_context_token_ps) * u128::from(longest_context);
             let bounds = (u128::from(SHORTEST_STEP_PS), u128::from(LONGEST_STEP_PS));
             let clamped = whole.clamp(bounds.0, bounds.1);
             prop_assert_eq!(clamped, u128::from(model.step_time(&shape).as_ps()));
@@ -408,13 +462,20 @@ mod tests {
         #[test]
         fn more_work_never_takes_less_time(
             model in any_model(),
-            fewer in prop::array::uniform4(0..5_000_u64),
-            more in prop::array::uniform4(0..5_000_u64),
+            fewer in prop::array::uniform5(0..5_000_u64),
+            more in prop::array::uniform5(0..5_000_u64),
         ) {
-            // The guide's own model can have a decode rate that grows faster than the batch.
-            prop_assume!(matches!(model.0, Form::Linear(_)));
-            let shape = |[prefill_tokens, decodes, context_tokens, attention_halves]: [u64; 4]| {
-                BatchShape { prefill_tokens, decodes, context_tokens, attention_halves }
+            prop_assume!(model.grows_with_batch());
+            let shape = |work: [u64; 5]| {
+                let [prefill_tokens, decodes, context_tokens, longest_context, attention_halves] =
+                    work;
+                BatchShape {
+                    prefill_tokens,
+                    decodes,
+                    context_tokens,
+                    longest_context,
+                    attention_halves,
+                }
             };
             let sum = std::array::from_fn(|at| fewer[at] + more[at]);
             prop_assert!(model.step_time(&shape(fewer)) <= model.step_time(&shape(sum)));

@@ -1,7 +1,7 @@
 //! What a backend is given and what it gives back.
 
 use crate::trace::Path;
-use crate::units::{BackendId, RequestId, SimDuration, SimTime};
+use crate::units::{BackendId, RequestId, SimDuration, SimTime, Stamp};
 
 /// A request as a backend is given it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,24 @@ pub struct Work {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// When a scheduler first took it.
-    pub scheduled: Option<SimTime>,
+    pub scheduled: Stamp,
     /// When its first token came: the end of the last prefill chunk's step.
-    pub first_token: Option<SimTime>,
+    pub first_token: Stamp,
     /// When its last token so far came.
-    pub last_token: Option<SimTime>,
+    pub last_token: Stamp,
     /// Leading prompt tokens found in the cache at its first scheduling.
     pub cached_tokens: u32,
     /// How often it lost its blocks.
     pub preemptions: u32,
+}
+
+/// A request that left a backend before the backend was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// As the backend was given it, with what happened since.
+    pub work: Work,
+    /// Output tokens that were made, those made elsewhere included. What was in flight is lost.
+    pub made_tokens: u32,
 }
 
 /// Hears what a backend does, as time passes on it.
@@ -90,6 +99,11 @@ impl Work {
     /// Tokens whose KV is computed when its last step is composed: the last token needs none.
     pub fn tokens_at_end(&self) -> u32 {
         self.prompt_tokens + self.output_here() - 1
+    }
+
+    /// Tokens whose KV is computed when its last step is composed, wherever that is.
+    pub fn tokens_at_last(&self) -> u64 {
+        u64::from(self.prompt_tokens) + u64::from(self.output_tokens) - 1
     }
 
     /// Whether its KV is to be sent on when this backend is done with it.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cluster::{Backend, BackendStats, ClusterSpec, Progress, Refusal, Work};
+use crate::cluster::{Backend, BackendStats, FleetSpec, Progress, Refusal, Work};
 use crate::trace::{Path, Segments};
 use crate::units::{BackendId, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -68,16 +68,15 @@ impl<S: Sink> Progress for Ledger<'_, S> {
 
 impl Fleet {
     pub(super) fn new(
-        spec: &ClusterSpec,
+        spec: &FleetSpec,
         segments: &Arc<Segments>,
         window: Window,
         followed: Followed,
     ) -> Self {
-        let step_model = Arc::new(spec.step_model());
-        let len = spec.num_backends as usize;
-        let backend = |_| Backend::new(spec, Arc::clone(&step_model), Arc::clone(segments), window);
+        let len = spec.backends.len();
+        let backend = |spec| Backend::new(spec, Arc::clone(segments), window);
         Self {
-            backends: (0..len).map(backend).collect(),
+            backends: spec.backends.iter().map(backend).collect(),
             followed,
             changes: MinTree::new(len),
             left: vec![0; len],
@@ -99,6 +98,9 @@ impl Fleet {
 
     /// Carries a backend forward through all before `until`.
     pub(super) fn advance(&mut self, id: BackendId, until: SimTime, sink: &mut impl Sink) {
+        if self.backends[id.index()].next_event() >= until {
+            return;
+        }
         self.carry(id, until, sink);
         self.follow(id.index());
     }
@@ -113,11 +115,8 @@ impl Fleet {
 
     /// Carries forward every backend of which something that is followed may have changed.
     pub(super) fn catch_up(&mut self, until: SimTime, sink: &mut impl Sink) {
-        while let Some((at, id)) = self.next_change() {
-            if at >= until {
-                break;
-            }
-            self.advance(id, until, sink);
+        while self.changes.least() < until.as_ps() {
+            self.advance(BackendId::at(self.changes.first()), until, sink);
         }
     }
 
@@ -149,14 +148,15 @@ impl Fleet {
 
     /// Tells which backends of `range` have lost requests since this was last asked, and how many.
     pub(super) fn take_left(&mut self, range: &Range<usize>, mut tell: impl FnMut(BackendId, u32)) {
-        let left = &mut self.left;
-        self.with_left.retain(|id| {
-            let asked = range.contains(&id.index());
-            if asked {
-                tell(*id, std::mem::take(&mut left[id.index()]));
+        let mut place = 0;
+        while let Some(&id) = self.with_left.get(place) {
+            if range.contains(&id.index()) {
+                self.with_left.swap_remove(place);
+                tell(id, std::mem::take(&mut self.left[id.index()]));
+            } else {
+                place += 1;
             }
-            !asked
-        });
+        }
     }
 
     /// Takes the requests that are to be sent on.

@@ -16,11 +16,13 @@ impl MinTree {
     }
 
     /// The least number.
+    #[inline]
     pub(super) fn least(&self) -> u64 {
         self.nodes[1]
     }
 
     /// The first index of the least number.
+    #[inline]
     pub(super) fn first(&self) -> usize {
         let mut node = 1;
         while node < self.leaves {
@@ -30,6 +32,7 @@ impl MinTree {
         node - self.leaves
     }
 
+    #[inline]
     pub(super) fn set(&mut self, index: usize, number: u64) {
         let mut node = self.leaves + index;
         self.nodes[node] = number;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cluster::BackendSpec;
 use crate::rng::Stream;
 use crate::router::{
     Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, Needs, RejectReason, RequestView,
@@ -29,9 +30,8 @@ pub(super) struct Pool {
     /// Requests sent to each and not known to have left. What an algorithm sees of it is kept
     /// apart, so that one that looks without need can't go unnoticed.
     inside: Vec<u32>,
-    max_queue_depth: u32,
-    /// Backends with so many inside that they may be full.
-    crowded: usize,
+    /// Backends with so many inside that they may be full, in order.
+    crowded: Vec<usize>,
     /// Counters of backends that accept requests, where they are many.
     least: Option<MinTree>,
 }
@@ -87,7 +87,7 @@ impl Pool {
     pub(super) fn new(
         spec: &AlgorithmSpec,
         range: Range<usize>,
-        max_queue_depth: u32,
+        backends: &[BackendSpec],
         rng: Stream,
     ) -> Self {
         let algorithm = spec.build();
@@ -98,7 +98,7 @@ impl Pool {
             waiting: u32::MAX,
             kv_usage: f64::NAN,
             full: false,
-            max_queue_depth,
+            max_queue_depth: backends[index].max_queue_depth,
         };
         let len = range.len();
         let least = (needs.counters && len >= LARGE).then(|| {
@@ -114,8 +114,7 @@ impl Pool {
             common: CommonPrefix::default(),
             rng,
             inside: vec![0; len],
-            max_queue_depth,
-            crowded: 0,
+            crowded: Vec::new(),
             least,
         }
     }
@@ -187,19 +186,24 @@ impl Pool {
             }
         }
         self.take_left(fleet);
-        if self.crowded > 0 {
-            for index in 0..self.views.len() {
-                if self.inside[index] >= self.max_queue_depth {
-                    fleet.advance(self.views[index].id, now, sink);
-                }
-            }
-            self.take_left(fleet);
-            for index in 0..self.views.len() {
-                if self.inside[index] >= self.max_queue_depth || self.views[index].full {
-                    let waiting = fleet.waiting(self.views[index].id);
-                    self.views[index].full = waiting >= self.max_queue_depth;
-                    self.index(index);
-                }
+        if !self.crowded.is_empty() {
+            self.look_at_queues(fleet, now, sink);
+        }
+    }
+
+    /// Finds out which of the crowded are full: as of now, whatever the algorithm looks at.
+    fn look_at_queues(&mut self, fleet: &mut Fleet, now: SimTime, sink: &mut impl Sink) {
+        for index in &self.crowded {
+            fleet.advance(self.views[*index].id, now, sink);
+        }
+        self.take_left(fleet);
+        for place in 0..self.crowded.len() {
+            let index = self.crowded[place];
+            let view = &mut self.views[index];
+            let full = fleet.waiting(view.id) >= view.max_queue_depth;
+            if view.full != full {
+                view.full = full;
+                self.index(index);
             }
         }
     }
@@ -216,11 +220,15 @@ impl Pool {
         let after = u32::try_from(i64::from(before) + change);
         let after = after.expect("a request ends where it was sent, once");
         self.inside[index] = after;
-        let crowds = |inside: u32| inside >= self.max_queue_depth;
-        self.crowded += usize::from(crowds(after));
-        self.crowded -= usize::from(crowds(before));
-        if !crowds(after) {
-            self.views[index].full = false;
+        let crowds = self.views[index].max_queue_depth;
+        if (before >= crowds) != (after >= crowds) {
+            match self.crowded.binary_search(&index) {
+                Ok(place) => {
+                    self.crowded.remove(place);
+                    self.views[index].full = false;
+                }
+                Err(place) => self.crowded.insert(place, index),
+            }
         }
         if self.needs.counters {
             self.views[index].outstanding = after;

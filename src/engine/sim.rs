@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cluster::{BackendStats, ClusterSpec, DisaggregatedSpec, Facts, HORIZON, Refusal, Work};
+use crate::cluster::{
+    BackendStats, BlockSizesDiffer, ClusterSpec, DisaggregatedSpec, Facts, FleetSpec, HORIZON,
+    Refusal, Work,
+};
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
 use crate::trace::{Segments, Trace};
@@ -44,6 +47,9 @@ pub enum Outcome {
     Finished,
     /// It was turned away.
     Rejected(RejectReason),
+    /// Whoever sent it gave up, and the backend was told to drop it
+    /// ([`Backend::cancel`](crate::cluster::Backend::cancel)). No run of today does that.
+    TimedOut,
     /// The run ended without it. A run goes on until every request has its outcome, so this is a
     /// fault of the simulator, and shown as one.
     Unserved,
@@ -109,6 +115,9 @@ pub enum SimError {
         /// Tokens per engine block.
         kv_block_size: u32,
     },
+    /// Backends differ in their block size.
+    #[error(transparent)]
+    BlockSizesDiffer(#[from] BlockSizesDiffer),
 }
 
 /// KV on its way, by its time and request.
@@ -120,6 +129,8 @@ pub struct Sim<'w> {
     segments: Arc<Segments>,
     window: Window,
     disaggregated: Option<DisaggregatedSpec>,
+    /// Tokens that fit on the largest backend that decodes, where others prefill.
+    most_decode_tokens: Option<u64>,
     fleet: Fleet,
     pools: Vec<Pool>,
     transfers: BinaryHeap<Transfer>,
@@ -147,12 +158,29 @@ impl<'w> Sim<'w> {
         window: Window,
         seed: u64,
     ) -> Result<Self, SimError> {
-        if !trace.blocks_fit(cluster.kv_block_size) {
-            let (trace_block, kv_block_size) = (trace.block_tokens(), cluster.kv_block_size);
+        Self::of_fleet(&cluster.fleet(), algorithm, trace, window, seed)
+    }
+
+    /// Sets up a run as [`new`](Self::new) does, on backends that may differ.
+    ///
+    /// # Errors
+    ///
+    /// When backends have blocks of different sizes, or trace blocks and engine blocks do not
+    /// divide one another.
+    pub fn of_fleet(
+        fleet: &FleetSpec,
+        algorithm: &AlgorithmSpec,
+        trace: &'w Trace,
+        window: Window,
+        seed: u64,
+    ) -> Result<Self, SimError> {
+        let kv_block_size = fleet.kv_block_size()?;
+        if !trace.blocks_fit(kv_block_size) {
+            let trace_block = trace.block_tokens();
             return Err(SimError::BlocksDontFit { trace_block, kv_block_size });
         }
-        let segments = Segments::new(trace, cluster.kv_block_size);
-        Ok(Self::build(cluster, algorithm, trace.into(), segments, window, seed))
+        let segments = Segments::new(trace, kv_block_size);
+        Ok(Self::build(fleet, algorithm, trace.into(), segments, window, seed))
     }
 
     /// Sets up a run as [`new`](Self::new) does, of requests that need not be in memory.
@@ -171,13 +199,14 @@ impl<'w> Sim<'w> {
             Requests::Columns(trace) => Self::new(cluster, algorithm, trace, window, seed),
             Requests::Streamed(stream) => {
                 let segments = Segments::one_level(stream.group_tokens(), cluster.kv_block_size);
-                Ok(Self::build(cluster, algorithm, requests.arrivals(), segments, window, seed))
+                let (fleet, arrivals) = (cluster.fleet(), requests.arrivals());
+                Ok(Self::build(&fleet, algorithm, arrivals, segments, window, seed))
             }
         }
     }
 
     fn build(
-        cluster: &ClusterSpec,
+        fleet: &FleetSpec,
         algorithm: &AlgorithmSpec,
         arrivals: Arrivals<'w>,
         segments: Segments,
@@ -185,12 +214,12 @@ impl<'w> Sim<'w> {
         seed: u64,
     ) -> Self {
         let segments = Arc::new(segments);
-        let num_backends = cluster.num_backends as usize;
-        let first_decode = cluster.disaggregated.map(|split| split.prefill_backends as usize);
+        let num_backends = fleet.backends.len();
+        let first_decode = fleet.disaggregated.map(|split| split.prefill_backends as usize);
         let split = first_decode.map(|first| [(0, first), (first, num_backends)]);
         let pool = |(entity, (first, end)): (u64, (usize, usize))| {
             let rng = Stream::new(seed, "router", entity);
-            Pool::new(algorithm, first..end, cluster.max_queue_depth, rng)
+            Pool::new(algorithm, first..end, &fleet.backends, rng)
         };
         let ranges = split.map_or_else(|| vec![(0, num_backends)], |split| split.to_vec());
         let pools: Vec<Pool> = (0..).zip(ranges).map(pool).collect();
@@ -201,10 +230,11 @@ impl<'w> Sim<'w> {
         };
         Self {
             arrivals,
-            fleet: Fleet::new(cluster, &segments, window, followed),
+            fleet: Fleet::new(fleet, &segments, window, followed),
             segments,
             window,
-            disaggregated: cluster.disaggregated,
+            disaggregated: fleet.disaggregated,
+            most_decode_tokens: fleet.most_decode_tokens(),
             pools,
             transfers: BinaryHeap::new(),
             to_send_on: BTreeMap::new(),
@@ -265,6 +295,8 @@ impl<'w> Sim<'w> {
 
     fn arrive(&mut self, arriving: Arriving<'w>, sink: &mut impl Sink) {
         let path = self.segments.path_of(&arriving.chain, arriving.request);
+        let asking = Asking { arriving, path, now: self.now };
+        let decision = self.pools[0].route(&asking, &mut self.fleet, sink);
         let work = Work {
             request: arriving.request,
             arrival: arriving.arrival,
@@ -274,11 +306,13 @@ impl<'w> Sim<'w> {
             delivered_tokens: 0,
             prefill_only: self.disaggregated.is_some(),
             measured: arriving.request >= self.window.first,
-            sent_to: None,
+            sent_to: match decision {
+                Decision::To(to) => Some(to),
+                Decision::Reject(_) => None,
+            },
             facts: Facts::default(),
         };
-        let asking = Asking { arriving, path, now: self.now };
-        match self.pools[0].route(&asking, &mut self.fleet, sink) {
+        match decision {
             Decision::Reject(reason) => {
                 sink.outcome(&RequestRecord::new(&work, Outcome::Rejected(reason)));
             }
@@ -286,14 +320,21 @@ impl<'w> Sim<'w> {
                 if work.is_sent_on() {
                     self.to_send_on.insert(work.request, arriving);
                 }
-                self.hand_over(&Work { sent_to: Some(to), ..work }, to, sink);
+                self.hand_over(&work, to, sink);
             }
         }
     }
 
     /// Gives a request to a backend, which may refuse it.
     fn hand_over(&mut self, work: &Work, to: BackendId, sink: &mut impl Sink) {
-        let reason = match self.fleet.enqueue(to, work, self.now, sink) {
+        let in_vain = work.is_sent_on()
+            && self.most_decode_tokens.is_some_and(|most| work.tokens_at_last() > most);
+        let taken = if in_vain {
+            Err(Refusal::NeverFits)
+        } else {
+            self.fleet.enqueue(to, work, self.now, sink)
+        };
+        let reason = match taken {
             Ok(()) => {
                 self.dispatched[to.index()] += u64::from(work.measured);
                 return;
@@ -366,7 +407,8 @@ impl<'w> Sim<'w> {
 }
 
 impl RequestRecord {
-    pub(super) fn new(work: &Work, outcome: Outcome) -> Self {
+    /// Makes the record of a request that has come to its end.
+    pub fn new(work: &Work, outcome: Outcome) -> Self {
         let Facts { scheduled, first_token, last_token, cached_tokens, preemptions } = work.facts;
         Self {
             request: work.request,
@@ -375,9 +417,9 @@ impl RequestRecord {
             output_tokens: work.output_tokens,
             outcome,
             backend: work.sent_to,
-            scheduled,
-            first_token,
-            last_token,
+            scheduled: scheduled.get(),
+            first_token: first_token.get(),
+            last_token: last_token.get(),
             cached_tokens,
             preemptions,
         }

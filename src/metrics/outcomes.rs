@@ -29,6 +29,7 @@ pub(super) struct Tally {
     pub(super) finished: u64,
     /// By place in [`RejectReason::ALL`].
     rejected: [u64; RejectReason::ALL.len()],
+    timed_out: u64,
     unserved: u64,
 }
 
@@ -63,6 +64,7 @@ impl Tally {
         match outcome {
             Outcome::Finished => self.finished += 1,
             Outcome::Rejected(reason) => self.rejected[reason as usize] += 1,
+            Outcome::TimedOut => self.timed_out += 1,
             Outcome::Unserved => self.unserved += 1,
         }
     }
@@ -77,7 +79,7 @@ impl Tally {
             requests: self.requests,
             finished: self.finished,
             rejected: names.zip(self.rejected).collect(),
-            timed_out: 0,
+            timed_out: self.timed_out,
             unserved: self.unserved,
         }
     }
@@ -86,6 +88,17 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_gave_up_is_counted_apart() {
+        let mut tally = Tally::default();
+        for outcome in [Outcome::TimedOut, Outcome::Finished, Outcome::TimedOut] {
+            tally.count(outcome);
+        }
+        let counts = tally.counts();
+        assert_eq!((counts.requests, counts.finished, counts.timed_out), (3, 1, 2));
+        assert_eq!((counts.rejected_total(), counts.unserved), (0, 0));
+    }
 
     #[test]
     fn reasons_are_counted_under_their_names() {

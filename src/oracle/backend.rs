@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::cluster::{BackendStats, BatchShape, ClusterSpec, Refusal, StepModel, Work};
+use crate::cluster::{BackendSpec, BackendStats, BatchShape, Refusal, StepModel, Work};
 use crate::trace::{Path, Segments};
 use crate::units::{RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -45,6 +45,7 @@ pub(super) enum Notice {
 
 #[derive(Debug)]
 struct Step {
+    start: SimTime,
     end: SimTime,
     /// Index of the sequence, and whether the step gives it a token.
     entries: Vec<(usize, bool)>,
@@ -71,6 +72,8 @@ pub(super) struct Backend {
     parked: Vec<usize>,
     in_flight: VecDeque<Step>,
     last_end: SimTime,
+    /// Whether the engine has launched a step since it was started.
+    launched: bool,
     /// Until when the loop is blocked by the first launch.
     blocked_until: Option<SimTime>,
     window: Window,
@@ -82,15 +85,10 @@ pub(super) struct Backend {
 
 impl Backend {
     /// Makes an idle backend with an empty cache.
-    pub(super) fn new(
-        spec: &ClusterSpec,
-        step_model: Arc<StepModel>,
-        segments: Arc<Segments>,
-        window: Window,
-    ) -> Self {
+    pub(super) fn new(spec: &BackendSpec, segments: Arc<Segments>, window: Window) -> Self {
         Self {
             segments,
-            step_model,
+            step_model: Arc::clone(&spec.step_model),
             max_batch_tokens: spec.max_batch_tokens,
             max_batch_size: spec.max_batch_size as usize,
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
@@ -106,6 +104,7 @@ impl Backend {
             parked: Vec::new(),
             in_flight: VecDeque::new(),
             last_end: SimTime::ZERO,
+            launched: false,
             blocked_until: None,
             window,
             load_since: window.from,
@@ -122,6 +121,11 @@ impl Backend {
     /// Returns the KV cache.
     pub(super) fn cache(&self) -> &KvCache {
         &self.cache
+    }
+
+    /// Returns the tokens in a block.
+    pub(super) fn block_size(&self) -> u32 {
+        self.block_size
     }
 
     /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
@@ -163,9 +167,7 @@ impl Backend {
     /// The reason why the backend does not take it; nothing is left behind.
     pub(super) fn enqueue(&mut self, work: Work, now: SimTime) -> Result<(), Refusal> {
         let sequence = Sequence::new(work);
-        // The last token needs no KV. A prefill backend has as many blocks as the one that
-        // decodes: what does not fit there must not be prefilled here.
-        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
+        if self.blocks_for(sequence.tokens_at_end()) > self.cache.total() {
             return Err(Refusal::NeverFits);
         }
         if self.waiting.len() >= self.max_queue_depth {
@@ -376,6 +378,7 @@ impl Backend {
             if tokens == 1 && before > 0 {
                 shape.decodes += 1;
                 shape.context_tokens += before + 1;
+                shape.longest_context = shape.longest_context.max(before + 1);
             } else {
                 shape.prefill_tokens += tokens;
                 shape.attention_halves += tokens * (2 * before + tokens);
@@ -383,7 +386,8 @@ impl Backend {
             members.push((slot, sequence.computed >= sequence.target));
         }
         let mut start = self.last_end.max(now);
-        if self.stats.steps == 0 {
+        if !self.launched {
+            self.launched = true;
             let first_launch = self.step_model.first_launch();
             start += first_launch;
             if first_launch > SimDuration::ZERO {
@@ -394,7 +398,7 @@ impl Backend {
         self.stats.steps += 1;
         self.stats.busy += end.saturating_since(start.max(self.window.from));
         self.last_end = end;
-        self.in_flight.push_back(Step { end, entries: members });
+        self.in_flight.push_back(Step { start, end, entries: members });
     }
 
     /// Takes a running request's blocks and puts it at the front of the queue.
@@ -476,4 +480,5 @@ impl Backend {
     }
 }
 
+mod outside;
 mod tests;

@@ -12,13 +12,14 @@ use crate::units::{BackendId, PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::sim::Tape;
-use super::tests::{algorithm, cluster, plain, prefixed, run, run_window};
+use super::tests::{algorithm, cluster, plain, prefixed, run, run_fleet};
 
 const STEP_10MS: LinearModel = LinearModel {
     step_ms: 10.0,
     prefill_token_ms: 0.0,
     decode_ms: 0.0,
     context_token_ms: 0.0,
+    longest_context_token_ms: 0.0,
     attention_pair_ms: 0.0,
     prefill_step_ms: 0.0,
     token_ms: 0.0,
@@ -324,6 +325,18 @@ fn a_stride_takes_the_sum_of_its_steps() {
 }
 
 #[test]
+fn the_longest_context_counts_while_it_decodes() {
+    // Step s decodes on 31 + s tokens of the second up to its tenth, then on 15 + s of the first:
+    // 10 + Σ (41 + s) over the steps 2 to 10 = 433, and Σ (25 + s) over 11 to 20 = 405.
+    let step = StepSpec::Linear(LinearModel { longest_context_token_ms: 1.0, ..STEP_10MS });
+    for depth in [1, 2] {
+        let spec = ClusterSpec { step: step.clone(), ..engine(100, depth) };
+        let tape = tape_of(&spec, &plain(&[(0, 16, 20), (0, 32, 10)]));
+        assert_eq!(last_tokens(&tape), [at(838), at(433)]);
+    }
+}
+
+#[test]
 fn an_arrival_at_the_end_of_a_step_joins_the_one_composed_then() {
     // Step 500 ends at 5,000. One deep, step 501 is composed then; two deep, step 502.
     let trace = plain(&[(0, 16, 1_000), (5_000, 16, 1)]);
@@ -438,7 +451,7 @@ fn evictions_and_busy_time_count_from_inside_a_stride() {
         let from = SimTime::from_ps(from_ms * PS_PER_MS);
         let window = Window { first: RequestId(1), from, to: SimTime::from_ps(PS_PER_MS * 500) };
         let spec = engine(5, 1);
-        let (tape, record) = run_window(&spec, &algorithm("round_robin"), &trace, window);
+        let (tape, record) = run_fleet(&spec.fleet(), &algorithm("round_robin"), &trace, window);
         let backend = record.backends[0];
         assert_eq!(tape.outcomes[1].last_token, at(740));
         assert_eq!(backend.evictions, evictions, "from {from_ms} ms");

@@ -73,6 +73,11 @@ impl KvCache {
         self.evictions
     }
 
+    /// Goes on from that many evictions.
+    pub(super) fn count_evictions(&mut self, evictions: u64) {
+        self.evictions = evictions;
+    }
+
     /// Returns the share of blocks held by sequences, as vLLM reports its usage: content that
     /// nobody holds does not count.
     pub(super) fn usage(&self) -> f64 {

@@ -6,10 +6,15 @@
 
 mod backend;
 mod cases;
+mod closed_loop;
+mod cut_short;
 mod events;
+mod fleets;
 mod kv_cache;
+mod orders;
 mod pool;
 mod scenarios;
 mod sequence;
 mod sim;
+mod stepper;
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cluster::BackendSpec;
 use crate::rng::Stream;
 use crate::router::{
     Algorithm, AlgorithmSpec, BackendView, CacheView, Decision, RequestView, RouteContext,
@@ -65,8 +66,8 @@ impl CacheView for Unseen {
 impl Pool {
     pub(super) fn new(
         spec: &AlgorithmSpec,
-        backends: Range<usize>,
-        max_queue_depth: u32,
+        range: Range<usize>,
+        backends: &[BackendSpec],
         rng: Stream,
     ) -> Self {
         let algorithm = spec.build();
@@ -76,15 +77,15 @@ impl Pool {
             waiting: 0,
             kv_usage: 0.0,
             full: false,
-            max_queue_depth,
+            max_queue_depth: backends[index].max_queue_depth,
         };
         Self {
-            first: backends.start,
+            first: range.start,
             needs_cache: algorithm.needs().cache,
             common: CommonPrefix::default(),
             algorithm,
             rng,
-            views: backends.map(view).collect(),
+            views: range.map(view).collect(),
         }
     }
 

@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 
-use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::cluster::{
+    BackendSpec, ClusterSpec, DisaggregatedSpec, FleetSpec, Gpu, LinearModel, StepSpec,
+};
 use crate::router::AlgorithmSpec;
 use crate::trace::{NewRequest, ONE_LEVEL, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
@@ -12,7 +14,7 @@ use crate::workload::Window;
 /// One run of both engines.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    pub(super) cluster: ClusterSpec,
+    pub(super) fleet: FleetSpec,
     pub(super) algorithm: AlgorithmSpec,
     pub(super) trace: Trace,
     pub(super) window: Window,
@@ -24,7 +26,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     let algorithm = (0..algorithms.len()).prop_map(move |index| algorithms[index].clone());
     let warmup = prop_oneof![3 => Just(0.0), 1 => 0.0..1.0_f64];
     let parts = (fleet(), algorithm, workload(), warmup, 0..3_000_u64);
-    parts.prop_map(|(cluster, algorithm, trace, warmup, after_ms)| {
+    parts.prop_map(|(fleet, algorithm, trace, warmup, after_ms)| {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -37,7 +39,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
         };
         let to = from + SimDuration::from_ps(after_ms * PS_PER_MS);
         let window = Window { first: RequestId::at(first), from, to };
-        Case { cluster, algorithm, trace, window }
+        Case { fleet, algorithm, trace, window }
     })
 }
 
@@ -71,7 +73,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-fn workload() -> impl Strategy<Value = Trace> {
+pub(super) fn workload() -> impl Strategy<Value = Trace> {
     let block_tokens = prop_oneof![Just(ONE_LEVEL), Just(16_u32), Just(64), Just(8)];
     let drafts = proptest::collection::vec(draft(), 1..40);
     (block_tokens, drafts, any::<bool>()).prop_map(|(block_tokens, drafts, apart)| {
@@ -107,18 +109,14 @@ fn chain(block_tokens: u32, shared_tokens: u32, turns: u32) -> Vec<u32> {
     (0..blocks).map(id).collect()
 }
 
-fn fleet() -> impl Strategy<Value = ClusterSpec> {
+/// Backends of one make, or of up to four in turns.
+fn fleet() -> impl Strategy<Value = FleetSpec> {
     let backends = prop_oneof![8 => 1..5_u32, 1 => 30..50_u32];
-    let batch = prop_oneof![Just(1_u32), 1..6_u32, 6..30_u32];
-    let budget = prop_oneof![Just(1_u32), 1..40_u32, 100..600_u32, Just(8_192)];
-    let long = prop_oneof![3 => Just(None), 1 => (1..100_u32).prop_map(Some)];
-    let blocks = prop_oneof![13..42_u32, 42..80_u32, 300..400_u32];
-    let depth = prop_oneof![1..4_u32, 1..20_u32, Just(1_000_u32)];
-    let limits = (backends, batch, budget, long, blocks, depth);
     let block_size = prop_oneof![6 => Just(16_u32), 1 => Just(8), 1 => Just(32)];
-    let rest = (any::<bool>(), any::<bool>(), any::<bool>(), step(), block_size);
-    (limits, rest).prop_map(|(limits, (asynchronous, split, slow, step, kv_block_size))| {
-        let (num_backends, max_batch_size, budget, long_prefill_tokens, blocks, depth) = limits;
+    let makes = prop_oneof![2 => Just(1_usize), 1 => 2..5_usize];
+    let makes = makes.prop_flat_map(|makes| proptest::collection::vec(make(), makes));
+    let rest = (any::<bool>(), any::<bool>());
+    (backends, block_size, makes, rest).prop_map(|(num_backends, size, makes, (split, slow))| {
         let split_spec = DisaggregatedSpec {
             prefill_backends: 1,
             decode_backends: num_backends.saturating_sub(1),
@@ -126,22 +124,42 @@ fn fleet() -> impl Strategy<Value = ClusterSpec> {
             kv_transfer_bandwidth_gb_s: if slow { 50.0 } else { 1e9 },
             kv_bytes_per_token: 327_680,
         };
-        ClusterSpec {
-            tensor_parallel: 1,
-            model: None,
-            gpu: Gpu::by_name("H100Sxm").unwrap(),
-            num_backends,
-            max_batch_tokens: max_batch_size + budget,
-            max_batch_size,
-            long_prefill_tokens,
-            max_queue_depth: depth,
-            kv_cache_blocks: blocks,
-            kv_block_size,
-            async_scheduling: asynchronous,
-            step,
+        let of_size = |make: &BackendSpec| BackendSpec { kv_block_size: size, ..make.clone() };
+        let in_turns = makes.iter().map(of_size).cycle();
+        FleetSpec {
+            backends: in_turns.take(num_backends as usize).collect(),
             disaggregated: Some(split_spec).filter(|_| split && num_backends > 2),
         }
     })
+}
+
+/// What one backend is built from, with blocks of 16 tokens.
+pub(super) fn make() -> impl Strategy<Value = BackendSpec> {
+    let batch = prop_oneof![Just(1_u32), 1..6_u32, 6..30_u32];
+    let budget = prop_oneof![Just(1_u32), 1..40_u32, 100..600_u32, Just(8_192)];
+    let long = prop_oneof![3 => Just(None), 1 => (1..100_u32).prop_map(Some)];
+    let blocks = prop_oneof![13..42_u32, 42..80_u32, 300..400_u32];
+    let depth = prop_oneof![1..4_u32, 1..20_u32, Just(1_000_u32)];
+    (batch, budget, long, blocks, depth, any::<bool>(), step()).prop_map(
+        |(max_batch_size, budget, long_prefill_tokens, blocks, depth, asynchronous, step)| {
+            let spec = ClusterSpec {
+                tensor_parallel: 1,
+                model: None,
+                gpu: Gpu::by_name("H100Sxm").unwrap(),
+                num_backends: 1,
+                max_batch_tokens: max_batch_size + budget,
+                max_batch_size,
+                long_prefill_tokens,
+                max_queue_depth: depth,
+                kv_cache_blocks: blocks,
+                kv_block_size: 16,
+                async_scheduling: asynchronous,
+                step,
+                disaggregated: None,
+            };
+            spec.fleet().backends.remove(0)
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = StepSpec> {
@@ -162,12 +180,20 @@ fn step() -> impl Strategy<Value = StepSpec> {
         expert_ms: 5.0,
         experts: 16,
         experts_per_token: 2,
+        longest_context_token_ms: 0.01,
         ..linear
     };
     let long = LinearModel { context_token_ms: 0.5, step_ms: 0.001, ..LinearModel::default() };
+    let longest = LinearModel { longest_context_token_ms: 0.3, ..round };
     let launch = prop_oneof![2 => Just(0.0), 1 => 0.0..100.0_f64, 1 => Just(20.0)];
-    let models = prop_oneof![Just(linear), Just(round), Just(all), Just(long)];
+    let models = prop_oneof![Just(linear), Just(round), Just(all), Just(long), Just(longest)];
     let linear = (models, launch)
         .prop_map(|(model, first_launch_ms)| LinearModel { first_launch_ms, ..model });
     prop_oneof![1 => Just(StepSpec::default()), 4 => linear.prop_map(StepSpec::Linear)]
+}
+
+/// `PROPTEST_CASES` asks for more.
+pub(super) fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), ..default }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{BackendStats, ClusterSpec, DisaggregatedSpec, Facts, HORIZON, Refusal, Work};
+use crate::cluster::{BackendStats, DisaggregatedSpec, Facts, FleetSpec, HORIZON, Refusal, Work};
 use crate::engine::{Outcome, RequestRecord, RunRecord, SimError};
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
@@ -29,6 +29,7 @@ pub(super) struct Sim<'t> {
     trace: &'t Trace,
     window: Window,
     disaggregated: Option<DisaggregatedSpec>,
+    most_decode_tokens: Option<u64>,
     segments: Arc<Segments>,
     backends: Vec<Backend>,
     pools: Vec<Pool>,
@@ -42,37 +43,32 @@ pub(super) struct Sim<'t> {
 }
 
 impl<'t> Sim<'t> {
-    /// Sets up a run of `trace` on `cluster` under an algorithm. `window` is what is
-    /// measured; `seed` moves the router's own draws only.
-    ///
-    /// # Errors
-    ///
-    /// When trace blocks and engine blocks do not divide one another.
+    /// Sets up a run of `trace` on `fleet` under an algorithm. `window` is what is measured;
+    /// `seed` moves the router's own draws only.
     pub(super) fn new(
-        cluster: &ClusterSpec,
+        fleet: &FleetSpec,
         algorithm: &AlgorithmSpec,
         trace: &'t Trace,
         window: Window,
         seed: u64,
     ) -> Self {
-        let segments = Arc::new(Segments::new(trace, cluster.kv_block_size));
-        let step_model = Arc::new(cluster.step_model());
-        let num_backends = cluster.num_backends as usize;
-        let backend =
-            |_| Backend::new(cluster, Arc::clone(&step_model), Arc::clone(&segments), window);
-        let first_decode = cluster.disaggregated.map(|split| split.prefill_backends as usize);
+        let segments = Arc::new(Segments::new(trace, fleet.kv_block_size().unwrap()));
+        let num_backends = fleet.backends.len();
+        let backend = |spec| Backend::new(spec, Arc::clone(&segments), window);
+        let first_decode = fleet.disaggregated.map(|split| split.prefill_backends as usize);
         let split = first_decode.map(|first| [(0, first), (first, num_backends)]);
         let pool_ranges = split.map_or_else(|| vec![(0, num_backends)], |s| s.to_vec());
         let pool = |(entity, (start, end)): (u64, (usize, usize))| {
             let rng = Stream::new(seed, "router", entity);
-            Pool::new(algorithm, start..end, cluster.max_queue_depth, rng)
+            Pool::new(algorithm, start..end, &fleet.backends, rng)
         };
         Self {
             trace,
             segments: Arc::clone(&segments),
             window,
-            disaggregated: cluster.disaggregated,
-            backends: (0..num_backends).map(backend).collect(),
+            disaggregated: fleet.disaggregated,
+            most_decode_tokens: fleet.most_decode_tokens(),
+            backends: fleet.backends.iter().map(backend).collect(),
             pools: (0..).zip(pool_ranges).map(pool).collect(),
             events: EventQueue::default(),
             records: trace.ids().map(|id| untouched(trace, id)).collect(),
@@ -148,12 +144,11 @@ impl<'t> Sim<'t> {
         match event {
             Event::Delivery { request, from, to } => self.deliver(request, from, to),
             Event::StepEnd(id) => {
-                let mut notices = std::mem::take(&mut self.notices);
+                let mut notices = Vec::new();
                 self.backends[id.index()].finish_step(self.now, &mut notices);
-                self.note(id, &notices);
-                notices.clear();
-                self.notices = notices;
+                // The backend goes on at once; what others make of its tokens comes after.
                 self.compose(id);
+                self.note(id, &notices);
                 self.expect(id);
             }
             // Something else of this instant may have set it to work already.
@@ -183,7 +178,13 @@ impl<'t> Sim<'t> {
 
     /// Gives a request to a backend, which may refuse it.
     fn hand_over(&mut self, work: Work, to: BackendId) {
-        let reason = match self.backends[to.index()].enqueue(work, self.now) {
+        let kv_tokens = u64::from(work.prompt_tokens + work.output_tokens - 1);
+        let fits = |most: u64| !work.prefill_only || work.output_tokens == 1 || kv_tokens <= most;
+        let taken = match self.most_decode_tokens {
+            Some(most) if !fits(most) => Err(Refusal::NeverFits),
+            _ => self.backends[to.index()].enqueue(work, self.now),
+        };
+        let reason = match taken {
             Ok(()) => {
                 self.dispatched[to.index()] += u64::from(work.request >= self.window.first);
                 return self.wake(to);

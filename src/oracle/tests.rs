@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::cluster::{ClusterSpec, DisaggregatedSpec, Gpu, LinearModel, StepSpec};
+use crate::cluster::{ClusterSpec, DisaggregatedSpec, FleetSpec, Gpu, LinearModel, StepSpec};
 use crate::engine::{self, Outcome, RequestRecord, RunRecord, Sink};
 use crate::router::{AlgorithmSpec, RejectReason};
 use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
-use super::scenarios::{Case, case};
+use super::scenarios::{Case, case, cases};
 use super::sim::{Sim, Tape};
 
 /// What the engine says: gaps by length, as it groups them.
@@ -79,7 +79,7 @@ pub(super) fn prefixed(rows: &[(u64, u32, u32, u32)]) -> Trace {
 }
 
 /// Everything of a trace is measured.
-fn whole(trace: &Trace) -> Window {
+pub(super) fn whole(trace: &Trace) -> Window {
     let last = RequestId::at(trace.len() - 1);
     Window { first: RequestId(0), from: SimTime::ZERO, to: trace.arrival(last) }
 }
@@ -91,19 +91,19 @@ pub(super) fn run(
     algorithm: &AlgorithmSpec,
     trace: &Trace,
 ) -> (Tape, RunRecord) {
-    run_window(cluster, algorithm, trace, whole(trace))
+    run_fleet(&cluster.fleet(), algorithm, trace, whole(trace))
 }
 
-pub(super) fn run_window(
-    cluster: &ClusterSpec,
+pub(super) fn run_fleet(
+    fleet: &FleetSpec,
     algorithm: &AlgorithmSpec,
     trace: &Trace,
     window: Window,
 ) -> (Tape, RunRecord) {
-    let sim = Sim::new(cluster, algorithm, trace, window, 42);
+    let sim = Sim::new(fleet, algorithm, trace, window, 42);
     let (tape, record) = sim.run(Sim::check).unwrap();
     let mut heard = Heard::default();
-    let sim = engine::Sim::new(cluster, algorithm, trace, window, 42).unwrap();
+    let sim = engine::Sim::of_fleet(fleet, algorithm, trace, window, 42).unwrap();
     let fast = sim.run(&mut heard).unwrap();
     heard.outcomes.sort_by_key(|outcome| outcome.request);
     for (fast, slow) in heard.outcomes.iter().zip(&tape.outcomes) {
@@ -271,7 +271,7 @@ fn a_fleet_that_is_far_too_slow_ends_at_the_horizon() {
         for algorithm in AlgorithmSpec::all() {
             let sim = engine::Sim::new(&spec, &algorithm, &trace, whole(&trace), 1).unwrap();
             assert_eq!(sim.run(&mut Heard::default()), Err(engine::SimError::TooLong));
-            let sim = Sim::new(&spec, &algorithm, &trace, whole(&trace), 1);
+            let sim = Sim::new(&spec.fleet(), &algorithm, &trace, whole(&trace), 1);
             assert!(sim.run(Sim::check).is_err());
         }
     }
@@ -361,19 +361,13 @@ fn first_difference(tape: &Tape, trace: &Trace) -> SimTime {
     tape.outcomes.iter().map(shows).min().unwrap()
 }
 
-/// `PROPTEST_CASES` asks for more.
-fn cases(least: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    ProptestConfig { cases: default.cases.max(least), ..default }
-}
-
 proptest! {
     #![proptest_config(cases(10_000))]
 
     #[test]
     fn both_engines_agree_to_the_picosecond(case in case()) {
-        let Case { cluster, algorithm, trace, window } = &case;
-        let (tape, _) = run_window(cluster, algorithm, trace, *window);
+        let Case { fleet, algorithm, trace, window } = &case;
+        let (tape, _) = run_fleet(fleet, algorithm, trace, *window);
         check_records(&tape, trace);
     }
 }
@@ -384,9 +378,10 @@ proptest! {
     #[test]
     fn the_laws_hold(case in case()) {
         for algorithm in AlgorithmSpec::all() {
-            let (tape, record) = run(&case.cluster, &algorithm, &case.trace);
+            let once = || run_fleet(&case.fleet, &algorithm, &case.trace, whole(&case.trace));
+            let (tape, record) = once();
             check_records(&tape, &case.trace);
-            let again = run(&case.cluster, &algorithm, &case.trace);
+            let again = once();
             prop_assert_eq!((tape, record), again);
         }
     }
@@ -401,8 +396,8 @@ proptest! {
         }
         let changed = builder.finish();
         for algorithm in AlgorithmSpec::all() {
-            let (a, _) = run(&case.cluster, &algorithm, trace);
-            let (b, _) = run(&case.cluster, &algorithm, &changed);
+            let (a, _) = run_fleet(&case.fleet, &algorithm, trace, whole(trace));
+            let (b, _) = run_fleet(&case.fleet, &algorithm, &changed, whole(&changed));
             let until = first_difference(&a, trace).min(first_difference(&b, &changed));
             for (left, right) in a.outcomes.iter().zip(&b.outcomes) {
                 if trace.arrival(left.request) < until {

@@ -1,6 +1,8 @@
 //! The backend with the least of something.
 
-use super::view::{Algorithm, BackendView, Decision, Needs, RequestView, RouteContext, first_min};
+use super::view::{
+    Algorithm, BackendView, Decision, Needs, RejectReason, RequestView, RouteContext, first_min,
+};
 
 /// The fewest outstanding requests by the router's own count; ties go to the lowest id.
 #[derive(Debug)]
@@ -43,9 +45,11 @@ impl Algorithm for LeastKv {
 
 /// What several algorithms fall back on.
 pub(super) fn least_outstanding(backends: &[BackendView], context: &RouteContext<'_>) -> Decision {
-    context
-        .least_outstanding
-        .unwrap_or_else(|| first_min(backends, |backend| f64::from(backend.outstanding)))
+    context.least_outstanding.unwrap_or_else(|| {
+        let accepting = backends.iter().filter(|backend| backend.accepts());
+        let first = accepting.min_by_key(|backend| backend.outstanding);
+        first.map_or(Decision::Reject(RejectReason::NoBackend), |backend| Decision::To(backend.id))
+    })
 }
 
 #[cfg(test)]

@@ -23,8 +23,7 @@ impl Algorithm for RoundRobin {
         backends: &[BackendView],
         _context: &mut RouteContext<'_>,
     ) -> Decision {
-        let after = |id: &BackendId| backends.partition_point(|backend| backend.id <= *id);
-        let start = self.last.as_ref().map_or(0, after);
+        let start = self.last.map_or(0, |last| place_after(last, backends));
         let (before, from) = backends.split_at(start);
         let next = from.iter().chain(before).find(|backend| backend.accepts());
         let Some(BackendView { id, .. }) = next else {
@@ -32,6 +31,17 @@ impl Algorithm for RoundRobin {
         };
         self.last = Some(*id);
         Decision::To(*id)
+    }
+}
+
+/// The place of the first backend whose id is greater.
+fn place_after(last: BackendId, backends: &[BackendView]) -> usize {
+    // Ids without gaps say where it is.
+    let guess = backends.first().map_or(0, |first| (last.0 + 1).saturating_sub(first.id.0));
+    let guess = guess as usize;
+    match guess.checked_sub(1).and_then(|place| backends.get(place)) {
+        Some(before) if before.id == last => guess,
+        _ => backends.partition_point(|backend| backend.id <= last),
     }
 }
 

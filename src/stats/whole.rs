@@ -49,7 +49,13 @@ impl WholeMoments {
         }
         self.note(value, value, count);
         self.sum += u128::from(value) * u128::from(count);
-        self.squares.add(Wide::product(u128::from(value) * u128::from(value), count));
+        let square = u128::from(value) * u128::from(value);
+        if value < 1 << 44 && count < 1 << 40 {
+            // The usual case: 17 s, and the product fits.
+            self.squares.add(Wide { high: 0, low: square * u128::from(count) });
+        } else {
+            self.squares.add(Wide::product(square, count));
+        }
     }
 
     /// Adds `first`, `first + growth`, … (`steps` values), each as often as `count` says, at the

@@ -60,6 +60,9 @@ impl ReplayError {
             Self::Sim(SimError::BlocksDontFit { .. }) => {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
+            Self::Sim(SimError::BlockSizesDiffer(_)) => {
+                Some("give all backends of a fleet the same `kv_block_size`")
+            }
             Self::Rejected {
                 reason: RejectReason::QueueFull | RejectReason::NoBackend, ..
             } => Some("raise `max_queue_depth`: vLLM's own queue has no bound"),
@@ -119,7 +122,7 @@ impl Sink for Times {
                 let (count, first) = self.rejected.unwrap_or((0, reason));
                 self.rejected = Some((count + 1, first));
             }
-            (Outcome::Finished | Outcome::Unserved, _, _) => {
+            (Outcome::Finished | Outcome::TimedOut | Outcome::Unserved, _, _) => {
                 unreachable!("a run goes on until every request has its outcome")
             }
         }

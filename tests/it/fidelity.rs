@@ -92,7 +92,7 @@ fn below(fidelity: &Value, path: &str, most: f64) {
 fn reaches(run: &str, name: &str, tpot: f64, held_out: f64) {
     let folder = Folder::new(name);
     let whole = fidelity(&calibrated(&folder, run, "whole.toml", &[]), run, &[]);
-    below(&whole, "/score_ratio", 0.0025);
+    below(&whole, "/score_ratio", 0.003);
     below(&whole, "/e2e/mape_ratio", 0.005);
     below(&whole, "/tpot/mape_ratio", tpot);
     below(&whole, "/throughput_tokens_per_s/error_ratio", 0.005);
@@ -104,12 +104,12 @@ fn reaches(run: &str, name: &str, tpot: f64, held_out: f64) {
 
 #[test]
 fn an_engine_short_of_blocks_is_matched() {
-    reaches(RTX4090, "blocks", 0.013, 0.0037);
+    reaches(RTX4090, "blocks", 0.005, 0.003);
 }
 
 #[test]
 fn an_engine_at_its_batch_limit_is_matched() {
-    reaches(PRO6000, "batch", 0.0065, 0.003);
+    reaches(PRO6000, "batch", 0.006, 0.003);
 }
 
 #[test]

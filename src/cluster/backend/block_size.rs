@@ -19,6 +19,7 @@ impl BlockSize {
     }
 
     /// Blocks that so many tokens fill.
+    #[inline]
     pub(super) fn whole(self, tokens: u32) -> u32 {
         match self.shift {
             Some(shift) => tokens >> shift,
@@ -27,12 +28,14 @@ impl BlockSize {
     }
 
     /// Blocks that so many tokens need.
+    #[inline]
     pub(super) fn needed(self, tokens: u32) -> u32 {
         let whole = self.whole(tokens);
         whole + u32::from(whole * self.tokens < tokens)
     }
 
     /// `steps` as whole blocks, and the rest.
+    #[inline]
     pub(super) fn split(self, steps: u64) -> (u64, usize) {
         let (whole, rest) = match self.shift {
             Some(shift) => (steps >> shift, steps & u64::from(self.tokens - 1)),
@@ -42,6 +45,7 @@ impl BlockSize {
     }
 
     /// `-base` modulo the size.
+    #[inline]
     pub(super) fn minus_modulo(self, base: i64) -> usize {
         let size = i64::from(self.tokens);
         let rest = match self.shift {

@@ -2,7 +2,7 @@
 
 use crate::units::SimTime;
 
-use super::{Backend, Stage};
+use super::{Backend, Stage, Turn};
 use crate::cluster::prefix_cache::OwnBlocks;
 use crate::cluster::step::BatchShape;
 
@@ -19,6 +19,8 @@ impl Backend {
         if decodes > 0 {
             shape.decodes += decodes;
             shape.context_tokens += self.decodes.context_at(step);
+            let longest = self.decodes.longest_at(step);
+            shape.longest_context = shape.longest_context.max(longest);
         }
         shape
     }
@@ -56,22 +58,27 @@ impl Backend {
     fn continue_one_by_one(&mut self, step: u64, budget: &mut u32, shape: &mut BatchShape) -> bool {
         let mut preempted = false;
         let mut place = 0;
+        let phase = self.decodes.phase(step);
+        // Blocks for decodes, taken together.
+        let mut owed = 0;
         while place < self.running.places() {
-            let Some(number) = self.running.at(place) else {
-                place += 1;
-                continue;
+            let (number, turn) = match self.running.at(place) {
+                None | Some((_, Turn::Nothing)) => {
+                    place += 1;
+                    continue;
+                }
+                Some(turn) => turn,
             };
-            let slot = &self.slots[number];
-            let (tokens, missing) = match slot.stage {
-                Stage::Prefilling => {
+            let (tokens, missing) = match turn {
+                Turn::Prefill => {
                     let tokens = self.next_chunk(number, *budget);
                     (tokens, self.blocks_missing(number, tokens))
                 }
-                Stage::Decoding => (1, u32::from(self.decodes.needs_block(slot, step))),
-                Stage::Finishing | Stage::Waiting | Stage::Parked => (0, 0),
+                Turn::Decode(takes_block) => (1, u32::from(takes_block == phase)),
+                Turn::Nothing => (0, 0),
             };
-            let prefills = slot.stage == Stage::Prefilling;
-            while missing > self.cache.unheld() {
+            while missing + owed > self.cache.unheld() {
+                self.cache.take(std::mem::take(&mut owed));
                 let victim = self.running.last().expect("the one that needs blocks runs");
                 self.preempt(victim);
                 preempted = true;
@@ -79,15 +86,17 @@ impl Backend {
                     return true;
                 }
             }
-            if prefills {
+            if turn == Turn::Prefill {
+                self.cache.take(std::mem::take(&mut owed));
                 self.prefilling.retain(|other| *other != number);
                 self.prefill(number, tokens, budget, shape);
             } else {
-                self.cache.take(missing);
+                owed += missing;
                 *budget -= tokens;
             }
             place += 1;
         }
+        self.cache.take(owed);
         preempted
     }
 
@@ -132,8 +141,8 @@ impl Backend {
         let sent = if slot.delivered { slot.work.prompt_tokens } else { 0 };
         slot.computed = cached_tokens.max(sent);
         let facts = &mut slot.work.facts;
-        if facts.scheduled.is_none() {
-            facts.scheduled = Some(now);
+        if facts.scheduled.get().is_none() {
+            facts.scheduled = now.into();
             facts.cached_tokens = cached_tokens;
         }
         self.running.push(number, &mut self.slots);
@@ -175,13 +184,14 @@ impl Backend {
         if tokens == 1 && before > 0 {
             shape.decodes += 1;
             shape.context_tokens += before + 1;
+            shape.longest_context = shape.longest_context.max(before + 1);
         } else {
             shape.prefill_tokens += tokens;
             shape.attention_halves += tokens * (2 * before + tokens);
         }
         if slot.computed >= slot.target {
-            let step = self.composed + 1;
-            self.flight_mut(step).completing.push(number);
+            self.completing.push_back(number);
+            self.flight_mut(self.composed + 1).completing += 1;
         } else {
             self.prefilling.push(number);
         }
@@ -194,9 +204,9 @@ impl Backend {
             self.prefilling.retain(|other| *other != number);
         }
         if stage == Stage::Decoding {
-            self.decodes.leave(&self.slots[number]);
+            self.decodes.leave(number, &self.slots[number]);
         }
-        self.running.remove(number, &self.slots);
+        self.running.remove(&self.slots[number]);
         let own = self.own_blocks(number);
         if stage != Stage::Prefilling {
             self.count_tokens(number);
@@ -219,7 +229,7 @@ impl Backend {
         let slot = &mut self.slots[number];
         if slot.first_step <= ended {
             slot.generated = slot.computed_at(ended) + 1 - slot.work.prompt_tokens;
-            slot.work.facts.last_token = Some(self.ended_at);
+            slot.work.facts.last_token = self.ended_at.into();
             if in_flight {
                 self.orphans.push(number);
             }

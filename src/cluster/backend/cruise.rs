@@ -2,9 +2,12 @@
 
 use crate::units::{SimDuration, SimTime};
 
-use super::{Backend, HORIZON};
+use super::{Backend, Flight};
 use crate::cluster::step::{DecodeLine, LONGEST_STEP_PS, SHORTEST_STEP_PS};
 use crate::cluster::work::Progress;
+
+/// So many waiting requests are looked at one by one.
+const FEW_WAITING: usize = 4;
 
 /// A batch of which nothing changes from step to step but its contexts: the `i`-th step from now
 /// takes `first + (i − 1) · growth`, in picoseconds.
@@ -15,6 +18,11 @@ struct Stride {
 }
 
 impl Stride {
+    /// Time of the step after so many, in picoseconds.
+    fn step(self, before: u64) -> u64 {
+        self.first + before * self.growth
+    }
+
     /// Time of the first `steps` steps, in picoseconds.
     fn time(self, steps: u64) -> u128 {
         let n = u128::from(steps);
@@ -54,55 +62,81 @@ impl Backend {
     /// When something that others can see may happen here next, if nothing comes from outside: a
     /// request is done, or, `with_cache`, the cache changes. Never too late; [`SimTime::MAX`]
     /// when nothing will.
-    pub fn next_change(&mut self, with_cache: bool) -> SimTime {
-        let Some(next) = self.next_event() else {
-            return SimTime::MAX;
-        };
-        let next_flight = self.ended + 1;
-        if self.wake_at.is_some() || !self.flight(next_flight).finishing.is_empty() {
+    pub fn next_change(&self, with_cache: bool) -> SimTime {
+        let next = self.next_event();
+        let first_launch = self.wake_at != SimTime::MAX;
+        if next == SimTime::MAX || first_launch || self.flight(self.ended + 1).finishing > 0 {
             return next;
         }
+        if with_cache { self.next_cache_change(next) } else { self.next_end() }
+    }
+
+    fn next_cache_change(&self, next: SimTime) -> SimTime {
         if !self.is_steady() {
-            let safe = with_cache || self.composed == next_flight;
-            return if safe { next } else { self.last_end };
-        }
-        let Some(first_end) = self.decodes.first_end(&self.slots) else {
             return next;
-        };
-        let steps = first_end - self.composed;
-        let need = self.decodes.blocks_over(self.composed + 1, steps);
-        let room = if with_cache {
-            u64::from(self.cache.dead_head(u32::try_from(need).unwrap_or(u32::MAX)))
-        } else {
-            u64::from(self.cache.unheld())
-        };
-        match self.stride(steps) {
-            Some(stride) if need <= room => {
-                let end = u128::from(self.last_end.as_ps()) + stride.time(steps);
-                u64::try_from(end).map_or(SimTime::MAX, SimTime::from_ps)
-            }
-            _ => next,
         }
+        let steps = self.decodes.first_end() - self.composed;
+        let need = self.decodes.blocks_over(self.composed + 1, steps);
+        let room = self.cache.dead_head(u32::try_from(need).unwrap_or(u32::MAX));
+        if need <= u64::from(room) { self.time_after(steps).unwrap_or(next) } else { next }
+    }
+
+    /// A request may be done then, and none before, unless the oldest step in flight ends one.
+    fn next_end(&self) -> SimTime {
+        // Whoever is not done by the steps in flight is done by a later one.
+        let least = self.last_end;
+        let known =
+            self.finishing.is_empty() && self.prefilling.is_empty() && self.orphans.is_empty();
+        if !known || self.decodes.count() == 0 || !self.step_model.grows_with_batch() {
+            return least;
+        }
+        let mut steps = self.decodes.first_end() - self.composed;
+        let mut need = 0;
+        if !self.blocked {
+            if self.waiting.len() > FEW_WAITING {
+                return least;
+            }
+            // Whoever is admitted makes steps longer, and is not done before all its tokens came;
+            // one of them may be in flight still.
+            let in_flight = u32::from(!self.completing.is_empty());
+            for number in &self.waiting {
+                let slot = &self.slots[*number];
+                let tokens = slot.work.output_here() - slot.generated - in_flight;
+                steps = steps.min(u64::from(tokens.max(1)));
+                need += u64::from(self.blocks_for(slot.work.tokens_at_end()));
+            }
+        }
+        need += self.decodes.blocks_over(self.composed + 1, steps);
+        // Were somebody preempted, steps would be shorter.
+        if need > u64::from(self.cache.unheld()) {
+            return least;
+        }
+        self.time_after(steps).unwrap_or(least)
+    }
+
+    /// When the last of that many steps after those in flight ends, if nobody comes or goes.
+    fn time_after(&self, steps: u64) -> Option<SimTime> {
+        let end = u128::from(self.last_end.as_ps()) + self.stride(steps)?.time(steps);
+        Some(u64::try_from(end).map_or(SimTime::MAX, SimTime::from_ps))
     }
 
     /// Takes all steps that end before `until` and change nothing but contexts and blocks.
     /// Returns whether there were any.
     pub(super) fn cruise(&mut self, until: SimTime, progress: &mut impl Progress) -> bool {
+        if until <= self.last_end || !self.is_steady() {
+            return false;
+        }
         // Evictions are counted from the window on, so a stride must not cross its start.
         let until = match self.evictions_before {
             None if self.window.from > self.ended_at => until.min(self.window.from),
             _ => until,
         };
-        let until = until.min(HORIZON);
-        if until <= self.last_end || !self.is_steady() {
+        if until <= self.last_end {
             return false;
         }
-        let Some(first_end) = self.decodes.first_end(&self.slots) else {
-            return false;
-        };
         // The i-th step to end from now on is followed by the composition of the i-th to come.
         let behind = self.composed - self.ended;
-        let most = first_end - self.composed;
+        let most = self.decodes.first_end() - self.composed;
         let Some(stride) = self.stride(most) else {
             return false;
         };
@@ -119,21 +153,25 @@ impl Backend {
 
     /// Whether all requests in flight just decode, and nobody can be admitted.
     fn is_steady(&self) -> bool {
-        self.composed - self.ended == self.depth
+        self.completing.is_empty()
+            && self.finishing.is_empty()
+            && self.composed - self.ended == self.depth
             && self.decodes.count() > 0
-            && self.wake_at.is_none()
+            && self.wake_at == SimTime::MAX
             && self.prefilling.is_empty()
             && self.orphans.is_empty()
             && (self.blocked || self.waiting.is_empty())
-            && self.flights.iter().all(|f| f.completing.is_empty() && f.finishing.is_empty())
     }
 
     /// The `most` steps after those in flight; none when one would have to be cut to its bounds.
     fn stride(&self, most: u64) -> Option<Stride> {
         let line: DecodeLine = self.step_model.decode_line(u64::from(self.decodes.count()));
         let context = self.decodes.context_at(self.composed + 1);
+        let longest = self.decodes.longest_at(self.composed + 1);
         let first = line.context_token_ps.checked_mul(context)?.checked_add(line.base_ps)?;
+        let first = line.longest_context_token_ps.checked_mul(longest)?.checked_add(first)?;
         let growth = line.context_token_ps.checked_mul(u64::from(self.decodes.count()))?;
+        let growth = growth.checked_add(line.longest_context_token_ps)?;
         let last = growth.checked_mul(most)?.checked_add(first)?;
         let fits = first >= SHORTEST_STEP_PS && last <= LONGEST_STEP_PS;
         fits.then_some(Stride { first, growth })
@@ -145,48 +183,69 @@ impl Backend {
         loop {
             let blocks = self.decodes.blocks_over(self.composed + 1, steps);
             match u32::try_from(blocks) {
-                Ok(blocks) if blocks <= self.cache.unheld() => return (steps, blocks),
+                Ok(blocks) if self.can_stride_over(blocks) => return (steps, blocks),
                 _ => steps /= 2,
             }
         }
     }
 
+    /// Whether there are so many blocks. Who listens to the cache must hear of an eviction at its
+    /// step, so then none may take content that can be looked up.
+    fn can_stride_over(&self, blocks: u32) -> bool {
+        blocks <= self.cache.unheld()
+            && (!self.cache.is_heard() || blocks == self.cache.dead_head(blocks))
+    }
+
     /// Composes the next `steps` steps and ends as many.
     fn stride_on(&mut self, stride: Stride, steps: u64, progress: &mut impl Progress) {
         let behind = self.composed - self.ended;
-        let end_of = |i: u64| {
-            let ps = u64::try_from(stride.time(i)).expect("a stride ends before the horizon");
-            SimDuration::from_ps(ps)
-        };
-        let measured = u64::from(self.decodes.measured());
+        let measured = self.decodes.measured();
         if measured > 0 {
-            // Those in flight first; the strides after them grow evenly.
-            let oldest = self.flight(self.ended + 1).end;
-            progress.token_gaps(oldest.since(self.ended_at), measured);
-            if behind == 2 {
-                progress.token_gaps(self.last_end.since(oldest), measured);
-            }
-            let (first, growth) =
-                (SimDuration::from_ps(stride.first), SimDuration::from_ps(stride.growth));
-            if steps > behind {
-                progress.token_gap_run(first, growth, steps - behind, measured);
-            }
+            self.tell_gaps(stride, steps, u64::from(measured), progress);
         }
         let start = self.last_end;
-        self.last_end = start + end_of(steps);
-        self.count_busy(start, self.last_end, steps);
+        let time = u64::try_from(stride.time(steps)).expect("a stride ends before the horizon");
+        let last = start + SimDuration::from_ps(time);
+        // The step before the last ends that much earlier, and so on.
+        let mut end = last;
+        self.flights = [Flight::NONE; 2];
+        self.last_end = last;
+        self.count_busy(start, last, steps);
         self.composed += steps;
         self.ended += steps;
-        self.ended_at = start + end_of(steps - behind);
-        let (last, newest) = (self.last_end, self.composed);
-        let flights_measured = self.decodes.measured();
-        if behind == 2 {
-            let before = start + end_of(steps - 1);
-            let flight = self.flight_mut(newest - 1);
-            (flight.end, flight.measured) = (before, flights_measured);
+        for i in 0..behind {
+            *self.flight_mut(self.composed - i) = Flight { end, measured, ..Flight::NONE };
+            end = SimTime::from_ps(end.as_ps() - stride.step(steps - 1 - i));
         }
-        let flight = self.flight_mut(newest);
-        (flight.end, flight.measured) = (last, flights_measured);
-        self.stop_decoding(newest);
+        self.ended_at = end;
+        self.stop_decoding(self.composed);
+    }
+
+    /// Tells the gaps of the next `steps` steps to end: those in flight first.
+    fn tell_gaps(&self, stride: Stride, steps: u64, measured: u64, progress: &mut impl Progress) {
+        let behind = self.composed - self.ended;
+        let oldest = self.flight(self.ended + 1).end;
+        let first = oldest.since(self.ended_at);
+        let (growth, to_come) =
+            (SimDuration::from_ps(stride.growth), SimDuration::from_ps(stride.first));
+        let evenly = match behind {
+            2 => {
+                let second = self.last_end.since(oldest);
+                first + growth == second && second + growth == to_come
+            }
+            _ => first + growth == to_come,
+        };
+        if evenly {
+            // The same batch as the steps after them.
+            progress.token_gap_run(first, growth, steps, measured);
+            return;
+        }
+        progress.token_gaps(first, measured);
+        if behind == 2 {
+            progress.token_gaps(self.last_end.since(oldest), measured);
+        }
+        if steps > behind {
+            progress.token_gap_run(to_come, growth, steps - behind, measured);
+        }
     }
 }

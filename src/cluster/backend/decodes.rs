@@ -1,10 +1,10 @@
 //! The requests that decode: what a step needs to know of them, without visiting them.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 
 use super::block_size::BlockSize;
-use super::slots::{Slot, Slots, Stage};
+use super::ends::Ends;
+use super::slots::{Slot, Slots};
 
 /// All requests that are in the next step for one token each.
 ///
@@ -18,98 +18,104 @@ pub(super) struct Decodes {
     sum_base: i64,
     bins: Vec<u32>,
     block_size: BlockSize,
-    /// Last step, order of admission and slot, packed in this order for one comparison. Entries of
-    /// requests that were preempted since are stale.
-    ends: BinaryHeap<Reverse<u128>>,
-    /// The earliest last step, while it is known without a look at the heap.
-    first_end: Option<u64>,
+    ends: Ends,
+    /// Base and slot of each, where the step time depends on the longest context.
+    longest: Option<BTreeSet<(i64, u32)>>,
 }
 
+/// Where block sizes are small all bins are looked at.
+const FEW_BINS: usize = 32;
+
 impl Decodes {
-    pub(super) fn new(block_size: BlockSize) -> Self {
+    pub(super) fn new(block_size: BlockSize, with_longest: bool) -> Self {
         Self {
             count: 0,
             measured: 0,
             sum_base: 0,
             bins: vec![0; block_size.tokens() as usize],
             block_size,
-            ends: BinaryHeap::new(),
-            first_end: None,
+            ends: Ends::new(),
+            longest: with_longest.then(BTreeSet::new),
         }
     }
 
+    #[inline]
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
     /// How many of them are measured.
+    #[inline]
     pub(super) fn measured(&self) -> u32 {
         self.measured
     }
 
     /// Sum of their contexts in step `step`, the new tokens included.
+    #[inline]
     pub(super) fn context_at(&self, step: u64) -> u64 {
         let along = i64::try_from(u64::from(self.count) * step).expect("tokens of a run");
         u64::try_from(self.sum_base + along).expect("contexts are not negative")
     }
 
-    pub(super) fn join(&mut self, number: u32, slot: &Slot) {
+    /// The longest context in step `step`, the new token included; 0 when nobody asks for it.
+    #[inline]
+    pub(super) fn longest_at(&self, step: u64) -> u64 {
+        let longest = self.longest.as_ref().and_then(BTreeSet::last);
+        longest.map_or(0, |(base, _)| {
+            step.checked_add_signed(*base).expect("contexts are not negative")
+        })
+    }
+
+    /// A request joins whose prefill step `step` completes.
+    /// Returns the phase of the steps in which it takes a block.
+    #[inline]
+    pub(super) fn join(&mut self, number: u32, slot: &Slot, step: u64) -> usize {
         self.count += 1;
         self.measured += u32::from(slot.work.measured);
         self.sum_base += slot.base;
         let bin = self.bin(slot.base);
         self.bins[bin] += 1;
-        self.first_end = match self.first_end {
-            None if self.count == 1 => Some(slot.last_step),
-            first => first.map(|first| first.min(slot.last_step)),
-        };
-        self.ends.push(Reverse(packed(slot.last_step, slot.order, number)));
+        self.ends.add(number, slot.last_step, step);
+        if let Some(longest) = &mut self.longest {
+            longest.insert((slot.base, number));
+        }
+        bin
     }
 
-    pub(super) fn leave(&mut self, slot: &Slot) {
+    /// A request leaves that is preempted.
+    pub(super) fn leave(&mut self, number: u32, slot: &Slot) {
+        self.ends.remove(number, slot.last_step);
+        self.forget(number, slot);
+    }
+
+    /// The earliest last step of a member; `u64::MAX` when there is none.
+    #[inline]
+    pub(super) fn first_end(&self) -> u64 {
+        self.ends.first()
+    }
+
+    /// Takes out a member whose last step is `step`, the earliest.
+    #[inline]
+    pub(super) fn pop_end(&mut self, step: u64, slots: &Slots) -> Option<u32> {
+        let number = self.ends.pop(step)?;
+        self.forget(number, &slots[number]);
+        Some(number)
+    }
+
+    #[inline]
+    fn forget(&mut self, number: u32, slot: &Slot) {
         self.count -= 1;
         self.measured -= u32::from(slot.work.measured);
         self.sum_base -= slot.base;
         let bin = self.bin(slot.base);
         self.bins[bin] -= 1;
-        if self.first_end == Some(slot.last_step) {
-            self.first_end = None;
+        if let Some(longest) = &mut self.longest {
+            longest.remove(&(slot.base, number));
         }
-    }
-
-    /// The earliest last step of a member.
-    pub(super) fn first_end(&mut self, slots: &Slots) -> Option<u64> {
-        if self.first_end.is_none() && self.count > 0 {
-            self.first_end = self.look_up_first_end(slots);
-        }
-        self.first_end
-    }
-
-    fn look_up_first_end(&mut self, slots: &Slots) -> Option<u64> {
-        while let Some(Reverse(end)) = self.ends.peek() {
-            let (step, order, number) = unpacked(*end);
-            let slot = &slots[number];
-            if slot.stage == Stage::Decoding && slot.order == order {
-                return Some(step);
-            }
-            self.ends.pop();
-        }
-        None
-    }
-
-    /// Takes out a member whose last step is `step`, in the order of admission.
-    pub(super) fn pop_end(&mut self, step: u64, slots: &Slots) -> Option<u32> {
-        if self.first_end(slots)? > step {
-            return None;
-        }
-        // The first of the heap may be stale still: what is known was known without it.
-        self.look_up_first_end(slots)?;
-        let (_, _, number) = unpacked(self.ends.pop()?.0);
-        self.leave(&slots[number]);
-        Some(number)
     }
 
     /// Blocks that the members need for step `step`.
+    #[inline]
     pub(super) fn blocks_at(&self, step: u64) -> u32 {
         self.bins[self.phase(step)]
     }
@@ -119,31 +125,30 @@ impl Decodes {
         let size = self.bins.len();
         let (whole, rest) = self.block_size.split(steps);
         let phase = self.phase(step);
-        let first = &self.bins[phase..size.min(phase + rest)];
-        let wrapped = &self.bins[..(phase + rest).saturating_sub(size)];
-        let part: u64 = first.iter().chain(wrapped).map(|count| u64::from(*count)).sum();
+        // No sum is above `count`, so nothing wraps and the compiler may add many at once.
+        let sum = |bins: &[u32]| bins.iter().fold(0_u32, |sum, bin| sum.wrapping_add(*bin));
+        let part = if size <= FEW_BINS {
+            // All of them, so that the processor knows how often it goes round.
+            let bins = self.bins.iter().enumerate();
+            bins.fold(0_u32, |sum, (bin, count)| {
+                let along = if bin >= phase { bin - phase } else { bin + size - phase };
+                sum.wrapping_add(if along < rest { *count } else { 0 })
+            })
+        } else {
+            let wrapped = sum(&self.bins[..(phase + rest).saturating_sub(size)]);
+            sum(&self.bins[phase..size.min(phase + rest)]).wrapping_add(wrapped)
+        };
+        let part = u64::from(part);
         whole * u64::from(self.count) + part
-    }
-
-    /// Whether a member needs a block for step `step`.
-    pub(super) fn needs_block(&self, slot: &Slot, step: u64) -> bool {
-        self.bin(slot.base) == self.phase(step)
     }
 
     fn bin(&self, base: i64) -> usize {
         self.block_size.minus_modulo(base)
     }
 
-    fn phase(&self, step: u64) -> usize {
+    /// Where step `step` is in the blocks of those whose `base` is 0.
+    #[inline]
+    pub(super) fn phase(&self, step: u64) -> usize {
         self.block_size.split(step - 1).1
     }
-}
-
-fn packed(step: u64, order: u32, number: u32) -> u128 {
-    u128::from(step) << 64 | u128::from(order) << 32 | u128::from(number)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "each part is cut out of the whole")]
-fn unpacked(end: u128) -> (u64, u32, u32) {
-    ((end >> 64) as u64, (end >> 32) as u32, end as u32)
 }

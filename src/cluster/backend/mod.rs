@@ -15,6 +15,8 @@ mod block_size;
 mod compose;
 mod cruise;
 mod decodes;
+mod ends;
+mod outside;
 mod slots;
 mod steps;
 
@@ -22,17 +24,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::trace::{Path, Segments};
-use crate::units::{RequestId, SimTime};
+use crate::units::{RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
+use super::fleet_spec::BackendSpec;
 use super::prefix_cache::PrefixCache;
-use super::spec::ClusterSpec;
 use super::step::StepModel;
 use super::work::{BackendStats, Progress, Refusal, Work};
 
 use block_size::BlockSize;
 use decodes::Decodes;
-use slots::{Running, Slots, Stage};
+use slots::{Running, Slots, Stage, Turn};
 use steps::Flight;
 
 /// No backend goes on for longer: 150 days of simulated time, so that the clock can't wrap.
@@ -67,11 +69,19 @@ pub struct Backend {
     ended: u64,
     /// The steps in flight, by the lowest bit of their numbers.
     flights: [Flight; 2],
+    /// Requests whose known tokens a step in flight completes, in the order of the steps.
+    completing: VecDeque<u32>,
+    /// Requests that get their last tokens from a step in flight, in the order of the steps; from
+    /// the same one in the order of admission.
+    finishing: VecDeque<u32>,
     /// End of the last step that has ended, and of the last that was composed.
     ended_at: SimTime,
     last_end: SimTime,
-    /// When an idle backend looks for work, or one comes back from its first launch.
-    wake_at: Option<SimTime>,
+    /// When the first step after the last start of the engine began, its launch apart.
+    first_start: SimTime,
+    /// When an idle backend looks for work, or one comes back from its first launch;
+    /// [`SimTime::MAX`] otherwise.
+    wake_at: SimTime,
     window: Window,
     load_since: SimTime,
     /// Evictions before the window, once it has begun.
@@ -82,38 +92,35 @@ pub struct Backend {
 impl Backend {
     /// Makes an idle backend with an empty cache. `segments` are those of the requests that it
     /// will be given, in its own block size.
-    pub fn new(
-        spec: &ClusterSpec,
-        step_model: Arc<StepModel>,
-        segments: Arc<Segments>,
-        window: Window,
-    ) -> Self {
+    pub fn new(spec: &BackendSpec, segments: Arc<Segments>, window: Window) -> Self {
         let block_size = BlockSize::new(spec.kv_block_size);
         Self {
-            step_model,
+            step_model: Arc::clone(&spec.step_model),
             segments,
             max_batch_tokens: spec.max_batch_tokens,
             max_batch_size: spec.max_batch_size,
             max_queue_depth: spec.max_queue_depth,
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
+            decodes: Decodes::new(block_size, spec.step_model.asks_for_longest_context()),
             block_size,
             depth: if spec.async_scheduling { 2 } else { 1 },
-            // vLLM keeps one block aside as the null block.
-            cache: PrefixCache::new(spec.kv_cache_blocks - 1),
+            cache: PrefixCache::new(spec.usable_blocks()),
             slots: Slots::default(),
             waiting: VecDeque::new(),
             running: Running::default(),
             prefilling: Vec::new(),
-            decodes: Decodes::new(block_size),
             parked: Vec::new(),
             orphans: Vec::new(),
             blocked: false,
             composed: 0,
             ended: 0,
-            flights: [Flight::default(), Flight::default()],
+            flights: [Flight::NONE; 2],
+            completing: VecDeque::new(),
+            finishing: VecDeque::new(),
             ended_at: SimTime::ZERO,
             last_end: SimTime::ZERO,
-            wake_at: None,
+            first_start: SimTime::ZERO,
+            wake_at: SimTime::MAX,
             window,
             load_since: window.from,
             evictions_before: None,
@@ -151,14 +158,12 @@ impl Backend {
 
     /// Returns the requests that are here.
     pub fn live(&self) -> impl Iterator<Item = &Work> {
-        let running = (0..self.running.places()).filter_map(|place| self.running.at(place));
-        let rest = self.waiting.iter().chain(&self.parked).copied();
-        running.chain(rest).map(|number| &self.slots[number].work)
+        self.numbers().map(|number| &self.slots[number].work)
     }
 
     /// Returns whether something would happen here after all that was carried out.
     pub fn is_cut_off(&self) -> bool {
-        self.next_event().is_some()
+        self.next_event() != SimTime::MAX
     }
 
     /// Puts a request on the waiting queue. The backend must have been advanced to `now`.
@@ -167,9 +172,7 @@ impl Backend {
     ///
     /// The reason why the backend does not take it; nothing is left behind.
     pub fn enqueue(&mut self, work: &Work, now: SimTime) -> Result<(), Refusal> {
-        // The last token needs no KV. A prefill backend has as many blocks as the one that
-        // decodes: what does not fit there must not be prefilled here.
-        if self.blocks_for(work.prompt_tokens + work.output_tokens - 1) > self.cache.total() {
+        if self.blocks_for(work.tokens_at_end()) > self.cache.total() {
             return Err(Refusal::NeverFits);
         }
         if self.waiting() >= self.max_queue_depth {
@@ -202,31 +205,35 @@ impl Backend {
     /// Simulated time ends at [`HORIZON`]: what lies beyond never happens, and
     /// [`is_cut_off`](Self::is_cut_off) says so.
     pub fn advance(&mut self, until: SimTime, progress: &mut impl Progress) {
-        while let Some(at) = self.next_event() {
-            if at >= until || at > HORIZON {
+        let until = until.min(HORIZON + SimDuration::from_ps(1));
+        loop {
+            let at = self.next_event();
+            if at >= until {
                 break;
             }
             if self.cruise(until, progress) {
                 continue;
             }
-            if self.wake_at == Some(at) {
-                self.wake_at = None;
+            if self.wake_at == at {
+                self.wake_at = SimTime::MAX;
             } else {
                 self.end_step(progress);
             }
+            self.cache.set_time(at);
             self.schedule(at);
         }
     }
 
-    /// When something happens here next, if nothing comes from outside.
-    fn next_event(&self) -> Option<SimTime> {
-        let end = (self.composed > self.ended).then(|| self.flight(self.ended + 1).end);
-        end.into_iter().chain(self.wake_at).min()
+    /// Returns when something happens here next, if nothing comes from outside; [`SimTime::MAX`]
+    /// when nothing will.
+    #[inline]
+    pub fn next_event(&self) -> SimTime {
+        self.flight(self.ended + 1).end.min(self.wake_at)
     }
 
     fn wake_if_idle(&mut self, now: SimTime) {
         if self.composed == self.ended && !self.waiting.is_empty() {
-            self.wake_at = Some(now);
+            self.wake_at = now;
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Slot {
     pub(super) work: Work,
     pub(super) stage: Stage,
     /// Number of its admission: running requests stand in this order.
-    pub(super) order: u32,
+    pub(super) order: u64,
     /// Place in [`Running`].
     place: u32,
     /// Decoding and finishing: computed tokens less the number of the step.
@@ -93,6 +93,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    #[inline]
     pub(super) fn add(&mut self, work: &Work) -> u32 {
         let slot = Slot::new(work);
         match self.free.pop() {
@@ -126,13 +127,31 @@ impl std::ops::IndexMut<u32> for Slots {
     }
 }
 
+/// What a running request wants of the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// To compute more of its known tokens.
+    Prefill,
+    /// A token, and a block when the step is of this phase (see [`super::decodes`]).
+    Decode(usize),
+    /// Nothing: its last step is in flight.
+    Nothing,
+}
+
 /// The running requests in the order of their admission. Whoever leaves from the middle leaves a
 /// gap, so that leaving costs the same from everywhere.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    places: Vec<u32>,
+    places: Vec<Place>,
     len: u32,
-    admitted: u32,
+    admitted: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// `NONE` for a gap.
+    slot: u32,
+    turn: Turn,
 }
 
 impl Running {
@@ -145,14 +164,17 @@ impl Running {
         self.places.len()
     }
 
-    pub(super) fn at(&self, place: usize) -> Option<u32> {
-        self.places.get(place).copied().filter(|slot| *slot != NONE)
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> Option<(u32, Turn)> {
+        let place = self.places.get(place)?;
+        (place.slot != NONE).then_some((place.slot, place.turn))
     }
 
     pub(super) fn last(&self) -> Option<u32> {
-        self.places.last().copied()
+        self.places.last().map(|place| place.slot)
     }
 
+    #[inline]
     pub(super) fn push(&mut self, slot: u32, slots: &mut Slots) {
         if self.places.len() > 2 * self.len as usize + 16 {
             self.close_gaps(slots);
@@ -160,22 +182,27 @@ impl Running {
         slots[slot].place = u32::try_from(self.places.len()).expect("fewer gaps than requests");
         slots[slot].order = self.admitted;
         self.admitted += 1;
-        self.places.push(slot);
+        self.places.push(Place { slot, turn: Turn::Prefill });
         self.len += 1;
     }
 
-    pub(super) fn remove(&mut self, slot: u32, slots: &Slots) {
-        self.places[slots[slot].place as usize] = NONE;
+    #[inline]
+    pub(super) fn set_turn(&mut self, slot: &Slot, turn: Turn) {
+        self.places[slot.place as usize].turn = turn;
+    }
+
+    pub(super) fn remove(&mut self, slot: &Slot) {
+        self.places[slot.place as usize].slot = NONE;
         self.len -= 1;
-        while self.places.last() == Some(&NONE) {
+        while self.places.last().is_some_and(|place| place.slot == NONE) {
             self.places.pop();
         }
     }
 
     fn close_gaps(&mut self, slots: &mut Slots) {
-        self.places.retain(|slot| *slot != NONE);
-        for (place, slot) in (0..).zip(&self.places) {
-            slots[*slot].place = place;
+        self.places.retain(|place| place.slot != NONE);
+        for (number, place) in (0..).zip(&self.places) {
+            slots[place.slot].place = number;
         }
     }
 }

@@ -2,20 +2,26 @@
 
 use crate::units::SimTime;
 
-use super::{Backend, Stage};
+use super::{Backend, Stage, Turn};
 use crate::cluster::step::BatchShape;
 use crate::cluster::work::Progress;
 
 /// A step in flight.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
+    /// [`SimTime::MAX`] when there is none.
     pub(super) end: SimTime,
     /// Measured requests of those that decode in it.
     pub(super) measured: u32,
-    /// Requests whose known tokens it completes.
-    pub(super) completing: Vec<u32>,
-    /// Requests to which it gives their last tokens, in the order of admission.
-    pub(super) finishing: Vec<u32>,
+    /// How many requests it completes the known tokens of: the next of [`Backend::completing`].
+    pub(super) completing: u32,
+    /// To how many it gives their last tokens: the next of [`Backend::finishing`].
+    pub(super) finishing: u32,
+}
+
+impl Flight {
+    pub(super) const NONE: Self =
+        Self { end: SimTime::MAX, measured: 0, completing: 0, finishing: 0 };
 }
 
 impl Backend {
@@ -24,10 +30,13 @@ impl Backend {
         if self.evictions_before.is_none() && now >= self.window.from {
             self.evictions_before = Some(self.cache.evictions());
         }
-        while self.composed - self.ended < self.depth && self.wake_at.is_none() {
+        while self.composed - self.ended < self.depth && self.wake_at == SimTime::MAX {
+            if self.has_nothing_to_run() {
+                break;
+            }
             let waiting = self.waiting.len();
             let shape = self.compose(now);
-            if shape != BatchShape::default() {
+            if !shape.is_empty() {
                 self.launch(&shape, now);
             } else if self.composed == self.ended && self.waiting.len() > waiting {
                 // The only running request preempted itself: its blocks are free now, so the
@@ -38,14 +47,23 @@ impl Backend {
         }
     }
 
+    fn has_nothing_to_run(&self) -> bool {
+        self.decodes.count() == 0
+            && self.prefilling.is_empty()
+            && (self.blocked || self.waiting.is_empty())
+    }
+
     /// Puts a composed step behind those in flight.
     fn launch(&mut self, shape: &BatchShape, now: SimTime) {
         let mut start = self.last_end.max(now);
         if self.composed == 0 && self.step_model.first_launch().as_ps() > 0 {
             start += self.step_model.first_launch();
             if self.depth > 1 {
-                self.wake_at = Some(start);
+                self.wake_at = start;
             }
+        }
+        if self.composed == 0 {
+            self.first_start = start;
         }
         let end = start + self.step_model.step_time(shape);
         self.composed += 1;
@@ -55,12 +73,9 @@ impl Backend {
         let flight = self.flight_mut(step);
         flight.end = end;
         flight.measured = measured;
-        if !flight.completing.is_empty() {
-            let completing = std::mem::take(&mut flight.completing);
-            for number in &completing {
-                self.start_decoding(*number, step);
-            }
-            self.flight_mut(step).completing = completing;
+        let completing = flight.completing as usize;
+        for at in self.completing.len() - completing..self.completing.len() {
+            self.start_decoding(self.completing[at], step);
         }
         self.stop_decoding(step);
     }
@@ -79,68 +94,59 @@ impl Backend {
         slot.last_step = step + u64::from(slot.work.tokens_at_end() - slot.computed);
         slot.stage = if slot.last_step == step { Stage::Finishing } else { Stage::Decoding };
         if slot.stage == Stage::Decoding {
-            self.decodes.join(number, &self.slots[number]);
+            let slot = &self.slots[number];
+            let bin = self.decodes.join(number, slot, step);
+            self.running.set_turn(slot, Turn::Decode(bin));
         } else {
-            self.flight_mut(step).finishing.push(number);
+            self.finish_with(step, number);
         }
+    }
+
+    fn finish_with(&mut self, step: u64, number: u32) {
+        self.running.set_turn(&self.slots[number], Turn::Nothing);
+        self.finishing.push_back(number);
+        self.flight_mut(step).finishing += 1;
     }
 
     /// Requests that get their last token from `step` are in no step after it.
     pub(super) fn stop_decoding(&mut self, step: u64) {
-        let nobody = self.flight(step).finishing.is_empty();
-        if nobody && self.decodes.first_end(&self.slots).is_none_or(|first| first > step) {
-            return;
-        }
-        let mut finishing = std::mem::take(&mut self.flight_mut(step).finishing);
-        let from_prefill = finishing.len();
         while let Some(number) = self.decodes.pop_end(step, &self.slots) {
             self.slots[number].stage = Stage::Finishing;
-            finishing.push(number);
+            self.finish_with(step, number);
         }
-        if from_prefill > 0 && finishing.len() > 1 {
-            finishing.sort_unstable_by_key(|number| self.slots[*number].order);
+        let finishing = self.flight(step).finishing as usize;
+        if finishing > 1 {
+            // They finish in the order of admission.
+            let (all, slots) = (self.finishing.make_contiguous(), &self.slots);
+            let start = all.len() - finishing;
+            all[start..].sort_unstable_by_key(|number| slots[*number].order);
         }
-        self.flight_mut(step).finishing = finishing;
     }
 
     /// Ends the oldest step: gives out its tokens and frees what is finished.
     pub(super) fn end_step(&mut self, progress: &mut impl Progress) {
-        let step = self.ended + 1;
-        let flight = self.flight_mut(step);
+        self.ended += 1;
+        let flight = std::mem::replace(self.flight_mut(self.ended), Flight::NONE);
         let now = flight.end;
-        let measured = u64::from(flight.measured);
-        let quiet = flight.completing.is_empty() && flight.finishing.is_empty();
-        if measured > 0 {
-            progress.token_gaps(now.since(self.ended_at), measured);
+        if flight.measured > 0 {
+            progress.token_gaps(now.since(self.ended_at), u64::from(flight.measured));
         }
-        self.ended = step;
-        if quiet && self.orphans.is_empty() {
-            self.ended_at = now;
-            return;
-        }
-        self.give_tokens(step, now, progress);
-    }
-
-    /// Gives tokens to those of a step that do not just go on.
-    fn give_tokens(&mut self, step: u64, now: SimTime, progress: &mut impl Progress) {
-        let flight = self.flight_mut(step);
-        let mut completing = std::mem::take(&mut flight.completing);
-        let mut finishing = std::mem::take(&mut flight.finishing);
-        for number in completing.drain(..) {
+        for _ in 0..flight.completing {
+            let number = self.completing.pop_front().expect("as many as were counted");
             self.give_token(number, now, progress);
         }
-        // Their gaps were counted with those of the step.
-        for number in std::mem::take(&mut self.orphans) {
-            self.slots[number].generated += 1;
-            self.slots[number].work.facts.last_token = Some(now);
+        if !self.orphans.is_empty() {
+            // Their gaps were counted with those of the step.
+            for number in self.orphans.drain(..) {
+                self.slots[number].generated += 1;
+                self.slots[number].work.facts.last_token = now.into();
+            }
         }
         self.ended_at = now;
-        for number in finishing.drain(..) {
+        for _ in 0..flight.finishing {
+            let number = self.finishing.pop_front().expect("as many as were counted");
             self.finish(number, now, progress);
         }
-        let flight = self.flight_mut(step);
-        flight.completing = completing;
-        flight.finishing = finishing;
     }
 
     /// The token that ends a prefill: the first one, or the next after a preemption or a transfer.
@@ -150,12 +156,12 @@ impl Backend {
             slot.generated += 1;
         }
         let facts = &mut slot.work.facts;
-        match facts.last_token {
-            None => facts.first_token = Some(now),
+        match facts.last_token.get() {
+            None => facts.first_token = now.into(),
             Some(before) if slot.work.measured => progress.token_gaps(now.since(before), 1),
             Some(_) => {}
         }
-        facts.last_token = Some(now);
+        facts.last_token = now.into();
     }
 
     /// Takes a request that is done here off the batch, or off the queue when it was preempted
@@ -167,12 +173,12 @@ impl Backend {
         if waits {
             self.waiting.retain(|waiting| *waiting != number);
         } else {
-            self.running.remove(number, &self.slots);
+            self.running.remove(&self.slots[number]);
         }
         let slot = &mut self.slots[number];
-        slot.work.facts.last_token = Some(now);
-        let work = slot.work;
-        if work.is_sent_on() {
+        slot.work.facts.last_token = now.into();
+        progress.done(&slot.work);
+        if slot.work.is_sent_on() {
             // One that was preempted has no blocks to keep.
             slot.stage = if waits { Stage::Waiting } else { Stage::Parked };
             self.parked.push(number);
@@ -180,6 +186,5 @@ impl Backend {
             self.give_back(number);
             self.slots.remove(number);
         }
-        progress.done(&work);
     }
 }

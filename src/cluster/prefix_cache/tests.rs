@@ -1,8 +1,9 @@
 use crate::rng::Stream;
 use crate::trace::ONE_LEVEL;
+use crate::units::SimTime;
 
-use super::Hit;
 use super::twins::{Scale, Twins};
+use super::{CacheChange, CacheEvent, Hit, Holding, OwnBlocks, PrefixCache};
 
 /// Gives both caches random orders; each order is followed by a comparison.
 fn compare(seed: u64, scale: Scale, most_blocks: u32) {
@@ -61,6 +62,41 @@ fn a_path_is_given_back_from_its_deepest_block() {
     // Two blocks were never used; the next two taken are the prefix's last ones.
     twins.fast.take(4);
     assert_eq!((twins.matched(0), twins.fast.evictions()), (2, 2));
+}
+
+#[test]
+fn who_listens_hears_of_segments_in_order_and_of_no_own_block() {
+    let mut twins = Twins::new(6, 16, &fork());
+    // The fork parts after one block: segments of 1, 3 and 1 blocks.
+    twins.fast.take_events().for_each(drop);
+    let segments: Vec<_> = (0..4).map(|index| twins.key(0, index)).collect();
+    let ([root, rest], now) = ([segments[0].0, segments[1].0], SimTime::from_ps(7));
+    twins.fast.set_time(now);
+    let mut holding = Holding::default();
+    twins.fast.take(5);
+    twins.register(0, 0..2, &mut holding);
+    twins.register(0, 2..5, &mut holding);
+    twins.fast.release(holding, OwnBlocks { full: 1, open: 0 });
+    twins.fast.take(3);
+    let changes: Vec<CacheEvent> = twins.fast.take_events().collect();
+    let stored = |segment, from, to| CacheChange::Stored { segment, from, to };
+    let removed = |segment, from, to| CacheChange::Removed { segment, from, to };
+    // One block was never used, one is the request's own; the third is the deepest of the path.
+    let wanted = [stored(root, 0, 1), stored(rest, 0, 1), stored(rest, 1, 3), removed(rest, 2, 3)];
+    assert_eq!(changes, wanted.map(|change| CacheEvent { at: now, change }));
+    twins.fast.clear();
+    let cleared = CacheEvent { at: now, change: CacheChange::Cleared };
+    assert_eq!(twins.fast.take_events().collect::<Vec<_>>(), [cleared]);
+    assert_eq!((twins.matched(0), twins.fast.unheld(), twins.fast.evictions()), (0, 6, 2));
+}
+
+#[test]
+fn a_cache_that_nobody_listens_to_notes_nothing() {
+    let mut cache = PrefixCache::new(4);
+    cache.take(2);
+    cache.clear();
+    assert!(!cache.is_heard());
+    assert_eq!(cache.take_events().count(), 0);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Both caches under the same orders, compared after each.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::rng::Stream;
-use crate::trace::{NewRequest, Path, Segments, Trace, TraceBuilder};
+use crate::trace::{NewRequest, Path, SegmentId, Segments, Trace, TraceBuilder};
 use crate::units::SimTime;
 
 use super::naive::{Content, NaiveCache, NaiveHolding};
 use super::runs::NONE;
-use super::{Hit, Holding, OwnBlocks, PrefixCache};
+use super::{CacheChange, Hit, Holding, OwnBlocks, PrefixCache};
 
 const BLOCK_SIZE: u32 = 16;
 
@@ -26,7 +27,8 @@ impl PrefixCache {
             cached += full;
             runs.entry(run.node).or_default().push((run.from, run.to));
         }
-        assert_eq!((unheld, cached), (self.unheld, self.cached));
+        assert_eq!((unheld, cached), (self.unheld + self.owed, self.cached));
+        assert!(self.owed == 0 || !self.has_names(), "blocks are owed that have names");
         runs.remove(&NONE);
         for (id, node) in (0..).zip(&self.nodes) {
             if self.spare_nodes.contains(&id) {
@@ -105,19 +107,24 @@ pub(super) struct Twins {
     naive: NaiveCache,
     pub(super) requests: Vec<Request>,
     next_id: u32,
+    /// The leading blocks of each segment, as who hears of every change of the fast one has them.
+    heard: BTreeMap<SegmentId, u32>,
 }
 
 impl Twins {
     pub(super) fn new(total: u32, block_tokens: u32, chains: &[(Vec<u32>, u32)]) -> Self {
         let trace = trace(block_tokens, chains);
         let segments = Segments::new(&trace, BLOCK_SIZE);
+        let mut fast = PrefixCache::new(total);
+        fast.listen();
         Self {
             paths: trace.ids().map(|id| segments.path_of(&trace.chain(id), id)).collect(),
             segments,
-            fast: PrefixCache::new(total),
+            fast,
             naive: NaiveCache::new(total),
             requests: Vec::new(),
             next_id: 0,
+            heard: BTreeMap::new(),
         }
     }
 
@@ -202,12 +209,24 @@ impl Twins {
         self.check();
     }
 
+    /// Which content a block of a chain has.
+    pub(super) fn key(&self, chain: u32, index: u32) -> (SegmentId, u32) {
+        self.segments.key(self.paths[chain as usize], index).unwrap()
+    }
+
+    /// Registers blocks with the fast cache alone.
+    pub(super) fn register(&mut self, chain: u32, positions: Range<u32>, holding: &mut Holding) {
+        let path = self.paths[chain as usize];
+        self.fast.register(&self.segments, path, positions, holding);
+    }
+
     pub(super) fn matched(&self, chain: u32) -> u32 {
         self.fast.matched(&self.segments, self.paths[chain as usize])
     }
 
-    pub(super) fn check(&self) {
+    pub(super) fn check(&mut self) {
         self.fast.check();
+        self.hear();
         assert_eq!(self.fast.unheld() as usize, self.naive.unheld(), "unheld");
         assert_eq!(self.fast.cached() as usize, self.naive.cached(), "cached");
         assert_eq!(self.fast.evictions(), self.naive.evictions, "evictions");
@@ -218,6 +237,11 @@ impl Twins {
             };
             let naive = (0..).take_while(found).count();
             assert_eq!(self.fast.matched(&self.segments, path) as usize, naive, "{path:?}");
+            let heard = |index: &u32| {
+                let key = self.segments.key(path, *index);
+                key.is_some_and(|(id, place)| self.heard.get(&id).is_some_and(|to| place < *to))
+            };
+            assert_eq!((0..).take_while(heard).count(), naive, "heard of {path:?}");
         }
         let awaited = self.fast.nodes.iter().filter(|node| node.awaited).count();
         let named = self.requests.iter().filter(|request| request.holding.names_own()).count();
@@ -225,6 +249,19 @@ impl Twins {
         let waiting = (0..self.requests.len()).filter(|at| !self.requests[*at].running);
         for at in waiting {
             self.hit(at, self.requests[at].path.blocks + 8);
+        }
+    }
+
+    /// Carries out the changes that the fast cache tells of.
+    fn hear(&mut self) {
+        for event in self.fast.take_events() {
+            let (segment, before, after) = match event.change {
+                CacheChange::Stored { segment, from, to } => (segment, from, to),
+                CacheChange::Removed { segment, from, to } => (segment, to, from),
+                CacheChange::Cleared => unreachable!("nobody clears it"),
+            };
+            assert_ne!(before, after, "a change of nothing");
+            assert_eq!(self.heard.insert(segment, after).unwrap_or(0), before, "a gap");
         }
     }
 

@@ -3,7 +3,7 @@
 //! A step takes 10 ms and blocks hold 16 tokens, unless a test says otherwise.
 
 use super::*;
-use crate::cluster::{Facts, Gpu, LinearModel, StepSpec};
+use crate::cluster::{ClusterSpec, Facts, Gpu, LinearModel, StepSpec};
 use crate::trace::{NewRequest, Trace, TraceBuilder};
 use crate::units::PS_PER_MS;
 
@@ -69,8 +69,7 @@ struct Served {
 fn serve_watched(spec: &ClusterSpec, jobs: &[Job], watch: impl Fn(&Backend)) -> Served {
     let window = Window { first: RequestId(0), from: SimTime::ZERO, to: SimTime::ZERO };
     let segments = Arc::new(Segments::new(&trace(jobs), BLOCK));
-    let mut backend =
-        Backend::new(spec, Arc::new(spec.step_model()), Arc::clone(&segments), window);
+    let mut backend = Backend::new(&spec.fleet().backends[0], Arc::clone(&segments), window);
     let mut log = Vec::new();
     let mut notices = Vec::new();
     let at = |job: &Job| SimTime::from_ps(job.ms * PS_PER_MS);

@@ -13,6 +13,9 @@ pub struct Coefficient {
     pub(super) limit: Limit,
 }
 
+/// What a token of the longest context is first taken to cost, in those of any context.
+const LONGEST: f64 = 2.0;
+
 /// What limits a part of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
@@ -37,11 +40,12 @@ macro_rules! coefficient {
 
 /// Every coefficient that a calibration can find, in the order of the docs. The first launch is
 /// none of them: it happens once.
-pub const COEFFICIENTS: [Coefficient; 9] = [
+pub const COEFFICIENTS: [Coefficient; 10] = [
     coefficient!(step_ms, Memory),
     coefficient!(prefill_token_ms, Compute),
     coefficient!(decode_ms, Overhead),
     coefficient!(context_token_ms, Memory),
+    coefficient!(longest_context_token_ms, Overhead),
     coefficient!(attention_pair_ms, Compute),
     coefficient!(prefill_step_ms, Overhead),
     coefficient!(token_ms, Compute),
@@ -63,7 +67,19 @@ impl Coefficient {
 /// Returns the linear model that a calibration starts from: the config's own, or the line through
 /// the numbers of its compute model. What that says nothing of gets the size that it has for a
 /// model of 8·10⁹ parameters on a large GPU.
+///
+/// A longest context that costs nothing yet starts at a few times what each token of context does:
+/// data sheets do not say how far attention is spread over a GPU, and the run does.
 pub fn prior(step: &StepSpec) -> LinearModel {
+    let model = stated(step);
+    if model.longest_context_token_ms > 0.0 {
+        return model;
+    }
+    let longest_context_token_ms = LONGEST * model.context_token_ms;
+    LinearModel { longest_context_token_ms, ..model }
+}
+
+fn stated(step: &StepSpec) -> LinearModel {
     match step {
         StepSpec::Linear(model) => LinearModel { first_launch_ms: 0.0, ..*model },
         StepSpec::Compute {

@@ -312,6 +312,7 @@ mod tests {
         prefill_token_ms: 0.06,
         decode_ms: 0.15,
         context_token_ms: 1e-4,
+        longest_context_token_ms: 0.0,
         attention_pair_ms: 5e-6,
         first_launch_ms: 300.0,
         prefill_step_ms: 0.0,
