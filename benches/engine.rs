@@ -1,6 +1,6 @@
 //! Whole runs: simulated requests per second of one core, by algorithm, fleet and workload.
 //!
-//! `cargo bench --no-default-features --bench engine` takes some five minutes. Names read
+//! `cargo bench --no-default-features --bench engine` takes four to six minutes. Names read
 //! `conversation/512/least_kv`: the workload, the number of backends, the algorithm. A part of
 //! one after `--` picks, such as `-- conversation/8/`. Quote ratios of one session, for machines
 //! differ and are shared.
