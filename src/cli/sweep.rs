@@ -10,8 +10,11 @@ use serde_json::json;
 
 use crate::metrics::METRICS;
 use crate::report::{SIGNALS, answers_json, sweep_text};
-use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError, Pool};
-use crate::tables::{Metadata, RunRow, SCHEMA_VERSION, cells_frame, runs_frame, write_csv};
+use crate::sweep::{Answer, Grid, GridError, Manifest, ManifestError, Pool, StopFlag};
+use crate::tables::{
+    Frame, Metadata, RunIndex, RunRow, RunsReader, SCHEMA_VERSION, TableError, cells_frame,
+    runs_frame, stacked, write_csv,
+};
 
 use super::error::{CliError, Exit};
 use super::output::{print, remark};
@@ -130,13 +133,14 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
     let clock = Clock::start();
     let bar = Bar::start(&grid.manifest.name, grid.num_runs());
-    let rows = pool.run(&grid, &bar);
-    bar.finish();
-
     let terms = grid.slo_columns();
-    let mut runs = runs_frame(&rows, &terms)?;
+    let mut runs = execute(&pool, &grid, &terms, &bar)?;
+    bar.finish();
     let mut cells = cells_frame(&runs, &terms)?;
-    let failed = rows.iter().filter(|row| row.outcome.is_err()).count();
+    let reader = RunsReader::new(&runs);
+    let ran = reader.all()?;
+    let (_, failed_runs) = ran.by_status()?;
+    let failed = failed_runs.len();
     let seconds = clock.seconds();
     let written = files.finish(Results {
         runs: &mut runs,
@@ -146,7 +150,7 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
         provenance: &provenance(&grid, &clock, pool.threads(), failed),
     });
 
-    let answers = Answer::of(&grid, &rows);
+    let answers = Answer::of(&grid, &runs)?;
     match args.format {
         Format::Text => print(&sweep_text(&grid, &answers))?,
         Format::Json => print(&format!("{:#}\n", answers_json(&grid, &answers)))?,
@@ -158,24 +162,30 @@ fn run(args: &RunArgs) -> Result<Exit, CliError> {
     }
     // The answer was paid for: a full disk does not take it away.
     written?;
-    warn_of_few(&rows);
+    if let Some(fewest) =
+        ran.fewest_finished()?.filter(|run| run.measured.finished < FEWEST_FOR_P99)
+    {
+        warn([(format!("{}, seed {}", fewest.cell_id, fewest.seed), &fewest)]);
+    }
     remark(&format!("{} in {seconds:.1} s; tables in {}", shape(&grid), out.display()));
-    for row in rows.iter().filter(|row| row.outcome.is_err()).take(3) {
-        let error = row.outcome.as_ref().err().map_or("", String::as_str);
-        remark(&format!("failed: {} seed {}: {error}", row.cell.id(), row.seed));
+    for run in failed_runs.first(3)? {
+        let error = run.error.unwrap_or_default();
+        remark(&format!("failed: {} seed {}: {error}", run.cell_id, run.seed));
     }
     Ok(if failed > 0 { Exit::FailedRuns } else { Exit::Success })
 }
 
-/// Warns of the run with the fewest finished requests, when that is too few for a percentile.
-fn warn_of_few(rows: &[RunRow]) {
-    let runs = rows.iter().filter_map(|row| Some((row, row.outcome.as_ref().ok()?)));
-    let fewest = runs.min_by_key(|(_, summary)| summary.measured.finished);
-    if let Some((row, summary)) = fewest
-        && summary.measured.finished < FEWEST_FOR_P99
-    {
-        warn([(format!("{}, seed {}", row.cell.id(), row.seed), summary)]);
-    }
+/// Executes every run of a grid. Returns the table of runs.
+fn execute(pool: &Pool, grid: &Grid, slo_terms: &[String], bar: &Bar) -> Result<Frame, TableError> {
+    let all: Vec<RunIndex> = grid.runs().collect();
+    let mut batches = Vec::new();
+    let keep = |rows: Vec<RunRow>| -> Result<(), TableError> {
+        let places = rows.iter().map(|row| row.index).collect();
+        batches.push((places, runs_frame(&rows, slo_terms)?));
+        Ok(())
+    };
+    pool.run(grid, &all, bar, &StopFlag::new(), keep)?;
+    stacked(batches)
 }
 
 /// What stands in the Parquet files beside the rows: the same for equal sweeps.
@@ -263,8 +273,8 @@ impl From<GridError> for CliError {
     }
 }
 
-impl From<crate::tables::TableError> for CliError {
-    fn from(error: crate::tables::TableError) -> Self {
+impl From<TableError> for CliError {
+    fn from(error: TableError) -> Self {
         Self::new(format!("tables: {error}"))
     }
 }

@@ -1,14 +1,20 @@
 //! Results as tables: the home of polars.
 //!
-//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). Every axis is a
+//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). A row of a run is
+//! what says which run ([`axes_frame`]) and what came of it ([`results_frame`]); a [`RunsReader`]
+//! reads it back. Every axis is a
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
 mod cells;
+mod read;
 mod runs;
 mod write;
 
 pub use cells::cells_frame;
-pub use runs::{CellKey, RunRow, runs_frame};
+pub use read::{CellRuns, RunFacts, RunsReader};
+pub use runs::{
+    CellKey, RunIndex, RunRow, axes_frame, results_frame, runs_frame, side_by_side, stacked,
+};
 pub use write::{Metadata, TableError, write_csv, write_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.
