@@ -76,7 +76,7 @@ impl Answer {
     /// When `runs` is no table of runs, or lacks an objective of the grid.
     pub fn of(grid: &Grid, runs: &Frame) -> Result<Vec<Self>, TableError> {
         let reader = RunsReader::new(runs);
-        let by_cell = reader.by_cell()?;
+        let by_cell = reader.by_cell(&grid.manifest.seeds)?;
         let none = reader.none();
         let mut configs: Vec<Vec<Self>> = vec![Vec::new(); grid.manifest.configs.len()];
         let mut cells = Vec::new();

@@ -69,9 +69,9 @@ impl Pool {
     /// Executes some runs of a grid, each of them once, and hands their rows to `commit`.
     ///
     /// A row is a function of its run alone; a run that fails is a row with its error. Rows come
-    /// in no order, in batches of up to [`MOST_ROWS`](super::outbox::MOST_ROWS) and every
-    /// [`LONGEST_WAIT`](super::outbox::LONGEST_WAIT); the last ones at the end, also when it was
-    /// stopped. `commit` is called on a thread of its own, and the runs go on meanwhile.
+    /// in no order, in batches of up to 256 and every 5 s; the last ones at the end, also when it
+    /// was stopped. `commit` is called on a thread of its own, and the runs go on meanwhile. No more
+    /// than 4,096 rows wait for it.
     ///
     /// # Errors
     ///

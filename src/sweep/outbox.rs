@@ -102,3 +102,61 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::AlgorithmSpec;
+    use crate::tables::{CellKey, RunIndex};
+
+    fn row(at: usize) -> RunRow {
+        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        RunRow {
+            index: RunIndex { cell: at, seed: 0 },
+            cell: CellKey { config: "c".to_owned(), algorithm, rate_rps: None },
+            seed: 1,
+            realised_rps: None,
+            outcome: Err("none".to_owned()),
+        }
+    }
+
+    #[test]
+    fn rows_come_in_full_batches_and_a_last_one() {
+        let outbox = Outbox::default();
+        (0..2 * MOST_ROWS + 3).for_each(|at| outbox.put(row(at)));
+        drop(outbox.closing());
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let keep = |batch: Vec<RunRow>| {
+            batches.push(batch.iter().map(|row| row.index.cell).collect());
+            Ok::<(), ()>(())
+        };
+        assert_eq!(outbox.deliver(keep), Ok(()));
+        let lengths: Vec<usize> = batches.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [MOST_ROWS, MOST_ROWS, 3]);
+        assert!(batches.concat().into_iter().eq(0..2 * MOST_ROWS + 3));
+    }
+
+    #[test]
+    fn nobody_waits_for_one_who_keeps_nothing_any_more() {
+        let outbox = Outbox::default();
+        let kept = std::thread::scope(|scope| {
+            let clerk = scope.spawn(|| outbox.deliver(|_| Err("full")));
+            // More than may wait: this ends only when the clerk has given up.
+            (0..3 * MOST_WAITING).for_each(|at| outbox.put(row(at)));
+            clerk.join().unwrap()
+        });
+        assert_eq!(kept, Err("full"));
+        assert!(outbox.is_broken());
+    }
+
+    #[test]
+    fn a_panic_of_who_keeps_the_rows_frees_the_others() {
+        let outbox = Outbox::default();
+        let kept = std::thread::scope(|scope| {
+            let clerk = scope.spawn(|| outbox.deliver::<()>(|_| panic!("a bug")));
+            (0..3 * MOST_WAITING).for_each(|at| outbox.put(row(at)));
+            clerk.join()
+        });
+        assert!(kept.is_err());
+    }
+}

@@ -70,15 +70,22 @@ impl RunsReader {
         CellRuns { reader: self, rows: Vec::new() }
     }
 
-    /// Returns the runs of each cell, by its `cell_id`.
+    /// Returns the runs of each cell, by its `cell_id`, in the order of `seeds`: sums are then the
+    /// same to the last bit, whatever the order of the rows is. Runs of other seeds are left out.
     ///
     /// # Errors
     ///
     /// When it is no table of runs.
-    pub fn by_cell(&self) -> Result<BTreeMap<&str, CellRuns<'_>>, TableError> {
+    pub fn by_cell(&self, seeds: &[u64]) -> Result<BTreeMap<&str, CellRuns<'_>>, TableError> {
         let ids = self.frame.column("cell_id")?.str()?;
+        let all = self.all()?;
+        let places: BTreeMap<u64, usize> = seeds.iter().copied().zip(0..).collect();
+        let place = |(seed, row): (Option<u64>, &usize)| Some((*places.get(&seed?)?, *row));
+        let mut rows: Vec<(usize, usize)> =
+            all.whole("seed")?.into_iter().zip(&all.rows).filter_map(place).collect();
+        rows.sort_unstable();
         let mut cells = BTreeMap::new();
-        for row in self.all()?.rows {
+        for (_, row) in rows {
             let cell = cells.entry(ids.get(row).unwrap_or_default());
             cell.or_insert_with(|| self.none()).rows.push(row);
         }

@@ -147,11 +147,12 @@ pub fn side_by_side(left: &DataFrame, right: &DataFrame) -> Result<DataFrame, Ta
     Ok(left.hstack(right.columns())?)
 }
 
-/// Puts the rows of tables in the order of the places that stand beside each.
+/// Puts tables into one, its rows in the order of the places that stand beside each table. Without
+/// tables it has no columns.
 ///
 /// # Errors
 ///
-/// When the tables have not the same columns, or there are no tables.
+/// When the tables have not the same columns.
 pub fn stacked(parts: Vec<(Vec<RunIndex>, DataFrame)>) -> Result<DataFrame, TableError> {
     let mut places = Vec::new();
     let mut all = DataFrame::empty();

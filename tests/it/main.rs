@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[cfg(feature = "sweep")]
+mod batches;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
