@@ -19,7 +19,8 @@ pub struct CellAnswer {
     pub realised_rps: Option<Estimate>,
     /// Measured requests of all seeds by what became of them.
     pub counts: OutcomeCounts,
-    /// Whether the backlog stays, over all seeds: see [`Backlog::is_steady`]. Above capacity a short
+    /// Whether the backlog stays, over all seeds: see
+    /// [`Backlog::is_steady`](crate::metrics::Backlog::is_steady). Above capacity a short
     /// run meets an objective that a long one would not.
     pub steady: bool,
     /// Each objective over the seeds.

@@ -160,7 +160,6 @@ pub fn stacked(parts: Vec<(Vec<RunIndex>, DataFrame)>) -> Result<DataFrame, Tabl
         places.extend(own);
         all.vstack_mut_owned(frame)?;
     }
-    all.rechunk_mut();
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|row| places[*row]);
     let order: Vec<IdxSize> = order.into_iter().filter_map(|row| row.try_into().ok()).collect();
