@@ -1,5 +1,7 @@
 //! How long a step takes.
 
+use serde::Serialize;
+
 use crate::units::{PS_PER_MS, PS_PER_S, SimDuration};
 
 /// No step is shorter, in picoseconds: time goes on.
@@ -68,7 +70,9 @@ pub struct ComputeModel {
 ///
 /// Apart from steps, the engine's loop is blocked for `first_launch` in its first launch, which
 /// stands for lazy initialisation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+///
+/// Names of fields are part of the ids of runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LinearModel {
     /// Every step.
     pub step_ms: f64,

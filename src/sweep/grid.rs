@@ -24,7 +24,7 @@ pub struct Grid {
 
 /// Where the requests of all runs come from.
 #[derive(Debug)]
-enum Requests {
+pub(super) enum Requests {
     Trace(SourceTrace),
     Generator(GeneratorSpec),
 }
@@ -151,6 +151,11 @@ impl Grid {
         let Manifest { algorithms, rates_rps, seeds, .. } = &self.manifest;
         let cell = (run.config * algorithms.len() + run.algorithm) * rates_rps.len() + run.rate;
         cell * seeds.len() + run.seed
+    }
+
+    /// Returns what requests are made from.
+    pub(super) fn source(&self) -> &Requests {
+        &self.source
     }
 
     /// Returns the objectives that hold for a config.

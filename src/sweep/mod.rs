@@ -6,11 +6,14 @@
 //! own spec, and rows stand in the order of the grid.
 
 mod answer;
+mod canonical;
 mod execute;
 mod grid;
+mod identity;
 mod manifest;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use execute::Pool;
 pub use grid::{Grid, GridError};
+pub use identity::{CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};

@@ -4,10 +4,16 @@
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
 mod cells;
+mod read;
+mod rows;
 mod runs;
 mod write;
 
 pub use cells::cells_frame;
+pub use read::ParquetFile;
+#[cfg(test)]
+pub(crate) use rows::sample;
+pub use rows::{keep, put_first, row_bytes, stack, take, texts};
 pub use runs::{CellKey, RunRow, runs_frame};
 pub use write::{Metadata, TableError, write_csv, write_parquet};
 
