@@ -164,6 +164,7 @@ impl DisaggregatedSpec {
 }
 
 /// Of a GPU, a run has its name and its price: what it can do is in the step time and the blocks.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn gpu_and_price<S: Serializer>(gpu: &&'static Gpu, serializer: S) -> Result<S::Ok, S::Error> {
     let mut fields = serializer.serialize_struct("Gpu", 2)?;
     fields.serialize_field("name", gpu.name)?;
@@ -171,6 +172,7 @@ fn gpu_and_price<S: Serializer>(gpu: &&'static Gpu, serializer: S) -> Result<S::
     fields.end()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn model_name<S: Serializer>(
     model: &Option<&'static Model>,
     serializer: S,

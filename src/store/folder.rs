@@ -44,6 +44,12 @@ pub struct Index {
     runs: FxHashMap<Box<str>, usize>,
 }
 
+/// What is in the folders of parts.
+struct Found {
+    parts: Vec<(PathBuf, Loaded)>,
+    strangers: Vec<PathBuf>,
+}
+
 /// What `store.json` says.
 #[derive(Debug, Deserialize, Serialize)]
 struct Claim {
@@ -149,8 +155,8 @@ impl Store {
     ///
     /// When the folder can't be read, or one run has two different results.
     pub fn read(&self, fingerprint: &str) -> Result<Stored, StoreError> {
-        let (loaded, strangers) = self.load(fingerprint, None)?;
-        Stored::of(&self.root, loaded, strangers)
+        let Found { parts, strangers } = self.load(fingerprint, None)?;
+        Stored::of(&self.root, parts, strangers)
     }
 
     /// Reads which runs of one engine are finished and how they ended, and not their results. Two
@@ -160,9 +166,10 @@ impl Store {
     ///
     /// When the folder can't be read.
     pub fn index(&self, fingerprint: &str) -> Result<Index, StoreError> {
-        let (loaded, strangers) = self.load(fingerprint, Some(&[RUN_ID, STATUS]))?;
+        let Found { parts, strangers } = self.load(fingerprint, Some(&[RUN_ID, STATUS]))?;
         let mut index = Index { strangers, ..Index::default() };
-        for (path, loaded) in loaded {
+        index.runs.reserve(parts.iter().map(|(_, loaded)| loaded.num_runs()).sum());
+        for (path, loaded) in parts {
             match loaded {
                 Loaded::Ours(frame) => index
                     .add(&frame)
@@ -206,17 +213,13 @@ impl Store {
         Ok(files.into_iter().partition(|path| is_part(path)))
     }
 
-    fn load(
-        &self,
-        fingerprint: &str,
-        columns: Option<&[&str]>,
-    ) -> Result<(Vec<(PathBuf, Loaded)>, Vec<PathBuf>), StoreError> {
+    fn load(&self, fingerprint: &str, columns: Option<&[&str]>) -> Result<Found, StoreError> {
         let (parts, strangers) = self.files()?;
         let load = |path: PathBuf| {
             let loaded = load(&path, fingerprint, columns);
             (path, loaded)
         };
-        Ok((parts.into_par_iter().map(load).collect(), strangers))
+        Ok(Found { parts: parts.into_par_iter().map(load).collect(), strangers })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::tables::{Frame, Metadata, ParquetFile, TableError};
-use crate::tables::{put_first, row_bytes, texts, write_parquet};
+use crate::tables::{put_first, row_bytes, texts, write_small_parquet};
 
 use super::digest::sha256_hex;
 use super::{RESULT_HASH, RUN_ID, STORE_SCHEMA};
@@ -38,21 +38,31 @@ pub(super) enum Loaded {
     Damaged(String),
 }
 
+impl Loaded {
+    /// Returns how many runs it has, of the engine that was asked for.
+    pub(super) fn num_runs(&self) -> usize {
+        match self {
+            Self::Ours(frame) => frame.height(),
+            Self::Other(_) | Self::Damaged(_) => 0,
+        }
+    }
+}
+
 impl Part {
     /// Adds the hashes of results and makes the bytes: equal rows give equal bytes.
-    pub(super) fn new(frame: Frame, fingerprint: &str) -> Result<Self, TableError> {
+    pub(super) fn new(mut frame: Frame, fingerprint: &str) -> Result<Self, TableError> {
         let rows = row_bytes(&frame, &[RUN_ID])?;
         let hashes = rows.iter().map(|row| sha256_hex(row)[..RESULT_DIGITS].to_owned());
         let hashes: Vec<String> = hashes.collect();
         let ids: Vec<String> = texts(&frame, RUN_ID)?.into_iter().map(str::to_owned).collect();
-        let results = frame.drop(RUN_ID)?;
-        let mut frame = put_first(results, vec![(RUN_ID, ids), (RESULT_HASH, hashes)])?;
+        frame.drop_in_place(RUN_ID)?;
+        let mut frame = put_first(frame, vec![(RUN_ID, ids), (RESULT_HASH, hashes)])?;
         let metadata = Metadata(vec![
             (SCHEMA_KEY.to_owned(), STORE_SCHEMA.to_string()),
             (ENGINE_KEY.to_owned(), fingerprint.to_owned()),
         ]);
         let mut bytes = Vec::new();
-        write_parquet(&mut frame, &metadata, &mut bytes)?;
+        write_small_parquet(&mut frame, &metadata, &mut bytes)?;
         let name = format!("{}{ENDING}", name_of(&bytes));
         Ok(Self { name, bytes })
     }

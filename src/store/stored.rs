@@ -78,6 +78,7 @@ impl Stored {
             }
         }
         let fault = |source| StoreError::Rows { path: root.to_owned(), source };
+        stored.rows.reserve(parts.iter().map(|(_, frame)| frame.height()).sum());
         let marks = stored.union(root, &parts)?;
         let mut frames = Vec::with_capacity(parts.len());
         for ((_, frame), marks) in parts.into_iter().zip(marks) {

@@ -1,10 +1,10 @@
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::tables::sample::{reals, table, with_small_numbers};
 use crate::tables::{Frame, Metadata, texts, write_parquet};
-use std::path::{Path, PathBuf};
 
 const ENGINE: &str = "1.0-engine.1";
 
@@ -165,7 +165,7 @@ fn files_of_others_are_left_alone() {
     assert_eq!(ids(&stored), ["a", "b", "c"]);
     assert_eq!(stored.damaged, [Damaged { path: alien, why: stored.damaged[0].why.clone() }]);
     assert!(stored.damaged[0].why.contains("no part of a store"));
-    let mut strangers = stored.strangers.clone();
+    let mut strangers = stored.strangers;
     strangers.sort();
     let mut expected =
         vec![parts.join("notes.txt"), parts.join("zz"), copy, first.with_file_name("folder")];

@@ -15,7 +15,7 @@ pub use read::ParquetFile;
 pub(crate) use rows::sample;
 pub use rows::{keep, put_first, row_bytes, stack, take, texts};
 pub use runs::{CellKey, RunRow, runs_frame};
-pub use write::{Metadata, TableError, write_csv, write_parquet};
+pub use write::{Metadata, TableError, write_csv, write_parquet, write_small_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.
 pub const SCHEMA_VERSION: &str = "1";
