@@ -293,7 +293,7 @@ fn fenced_crates_are_found() {
         ("sweep/plan.rs", "use clap::Parser;", "1: `clap` outside cli"),
         ("report/mod.rs", "use indicatif as bars;", "1: `indicatif` outside cli"),
         ("bin/routesim.rs", "\nctrlc::set_handler();", "2: `ctrlc` outside cli"),
-        ("engine/sim.rs", "use {rayon::join};", "1: `rayon` outside study, sweep"),
+        ("engine/sim.rs", "use {rayon::join};", "1: `rayon` outside store, study, sweep"),
         ("report/csv.rs", "fn f(t: polars::Frame) {}", "1: `polars` outside tables"),
     ] {
         assert_eq!(planted(path, text), [fault]);
