@@ -52,6 +52,8 @@ pub mod rng;
 pub mod router;
 pub mod scenario;
 pub mod stats;
+#[cfg(feature = "sweep")]
+pub mod store;
 #[cfg(feature = "study")]
 pub mod study;
 #[cfg(feature = "sweep")]

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
+use serde::{Serialize, Serializer};
+
 /// Picoseconds in one second.
 pub const PS_PER_S: u64 = 1_000_000_000_000;
 /// Picoseconds in one millisecond.
@@ -60,6 +62,13 @@ pub struct SimDuration(u64);
 pub struct TimeError {
     /// The refused value, in seconds.
     pub seconds: f64,
+}
+
+impl Serialize for SimDuration {
+    /// Writes whole picoseconds as text: readers of JSON hold numbers of that size with gaps.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 impl SimTime {

@@ -18,6 +18,8 @@ pub enum Exit {
     Input,
     /// Done, but some runs failed.
     FailedRuns,
+    /// Stopped on request; the next start goes on from there.
+    Stopped,
     /// Stopped by Ctrl-C.
     Interrupted,
 }
@@ -29,6 +31,7 @@ impl Exit {
             Self::Success => 0,
             Self::Input => 2,
             Self::FailedRuns => 3,
+            Self::Stopped => 75,
             Self::Interrupted => 130,
         }
     }

@@ -14,8 +14,8 @@ use super::algorithms;
 use super::args::{CalibrateArgs, FidelityArgs, OutputFormat, ScoredArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print, remark};
-use super::progress::{nothing_written, watch_interrupt};
 use super::run::open_output;
+use super::signals::{nothing_written, watch_interrupt};
 use super::source::remark_on;
 
 /// Compares a measured run with its simulation.

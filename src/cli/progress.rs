@@ -1,50 +1,21 @@
 //! Progress of many runs: a bar on a terminal, plain lines elsewhere.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::study::Progress;
 
-use super::error::Exit;
-use super::output::{discard_drafts, remark};
+use super::output::remark;
+use super::signals::watch_interrupt;
 
 /// Below that many runs the end comes before a line is read.
 const FEWEST_TO_TELL: usize = 10;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
-
-/// What is said on Ctrl-C.
-static LAST_WORD: Mutex<Option<Box<dyn Fn() -> String + Send>>> = Mutex::new(None);
-
-/// On Ctrl-C, takes the drafts away, says `word` and ends the process; a later call changes the
-/// word.
-pub(super) fn watch_interrupt(word: impl Fn() -> String + Send + 'static) {
-    let first = {
-        let mut last = LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner);
-        last.replace(Box::new(word)).is_none()
-    };
-    if first && let Err(error) = ctrlc::set_handler(interrupted) {
-        remark(&format!("note: Ctrl-C will end the program without a word ({error})"));
-    }
-}
-
-/// The word before anything is written.
-pub(super) fn nothing_written() -> String {
-    "interrupted: nothing was written".to_owned()
-}
-
-#[expect(clippy::exit, reason = "a person asked for it, and nothing is half written")]
-fn interrupted() {
-    let word = LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner);
-    let word = word.as_ref().map_or_else(|| "interrupted".to_owned(), |word| word());
-    discard_drafts();
-    remark(&word);
-    std::process::exit(i32::from(Exit::Interrupted.code()));
-}
 
 /// Counts runs and shows how far they are, on standard error.
 #[derive(Clone, Debug)]

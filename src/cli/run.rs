@@ -13,7 +13,8 @@ use super::algorithms;
 use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, ShowArgs, SweepArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print, remark};
-use super::progress::{Bar, nothing_written, watch_interrupt};
+use super::progress::Bar;
+use super::signals::{nothing_written, watch_interrupt};
 use super::source::load_trace;
 use super::warnings::warn;
 

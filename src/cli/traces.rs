@@ -10,8 +10,8 @@ use crate::workload::{GeneratorSpec, Lengths, coarse_tick};
 use super::args::{ConvertArgs, GenTraceArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print_with, remark};
-use super::progress::{nothing_written, watch_interrupt};
 use super::run::parse_duration;
+use super::signals::{nothing_written, watch_interrupt};
 use super::source::remark_on;
 
 /// Writes a synthetic trace.

@@ -18,7 +18,7 @@ pub use catalogue::{
     AllReduce, Deployment, Dtype, Experts, Figure, GPUS, Gpu, Link, MODELS, Model,
     PARALLEL_DEGREES, TooLarge,
 };
-pub use fleet_spec::{BackendSpec, BlockSizesDiffer, FleetSpec};
+pub use fleet_spec::{BackendError, BackendSpec, FleetError, FleetSpec};
 pub use prefix_cache::{CacheChange, CacheEvent, Hit, Holding, OwnBlocks, PrefixCache};
 pub use spec::{ClusterSpec, DisaggregatedSpec, StepSpec};
 pub use step::{

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
 use crate::units::{PS_PER_S, SimDuration};
 
 use super::catalogue::{Gpu, Model};
@@ -12,13 +15,17 @@ use super::step::{ComputeModel, LinearModel, StepModel};
 const LONGEST_TRANSFER: SimDuration = SimDuration::from_ps(864_000 * PS_PER_S);
 
 /// A fleet of equal backends, checked.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Names of fields are part of the ids of runs, here and in what it is made of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClusterSpec {
     /// The kind of GPU under each backend.
+    #[serde(serialize_with = "gpu_and_price")]
     pub gpu: &'static Gpu,
     /// GPUs of a backend.
     pub tensor_parallel: u32,
     /// The model that it serves, where the config names one.
+    #[serde(serialize_with = "model_name")]
     pub model: Option<&'static Model>,
     /// How many backends there are.
     pub num_backends: u32,
@@ -44,7 +51,8 @@ pub struct ClusterSpec {
 }
 
 /// How long steps take, as the config says it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StepSpec {
     /// `[cluster.compute_model]`: the guide's four numbers.
     Compute {
@@ -62,7 +70,7 @@ pub enum StepSpec {
 }
 
 /// `[cluster.disaggregated]`: the first backends prefill, the rest decode.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DisaggregatedSpec {
     /// Backends that prefill.
     pub prefill_backends: u32,
@@ -153,4 +161,21 @@ impl DisaggregatedSpec {
         let sending = SimDuration::from_secs(seconds).unwrap_or(LONGEST_TRANSFER);
         self.kv_transfer_latency + sending.min(LONGEST_TRANSFER)
     }
+}
+
+/// Of a GPU, a run has its name and its price: what it can do is in the step time and the blocks.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn gpu_and_price<S: Serializer>(gpu: &&'static Gpu, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_struct("Gpu", 2)?;
+    fields.serialize_field("name", gpu.name)?;
+    fields.serialize_field("usd_per_hour", &gpu.usd_per_hour.value)?;
+    fields.end()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn model_name<S: Serializer>(
+    model: &Option<&'static Model>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    model.map(|model| model.name).serialize(serializer)
 }

@@ -1,5 +1,7 @@
 //! How long a step takes.
 
+use serde::Serialize;
+
 use crate::units::{PS_PER_MS, PS_PER_S, SimDuration};
 
 /// No step is shorter, in picoseconds: time goes on.
@@ -68,7 +70,9 @@ pub struct ComputeModel {
 ///
 /// Apart from steps, the engine's loop is blocked for `first_launch` in its first launch, which
 /// stands for lazy initialisation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+///
+/// Names of fields are part of the ids of runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LinearModel {
     /// Every step.
     pub step_ms: f64,
@@ -284,16 +288,6 @@ impl StepModel {
     }
 }
 
-impl DecodeLine {
-    /// Returns how long a step takes whose decodes have so many tokens of context together, the
-    /// new ones included, and the longest of them so many.
-    pub fn step_time(self, context_tokens: u64, longest_context: u64) -> SimDuration {
-        let context = context_tokens.saturating_mul(self.context_token_ps);
-        let longest = longest_context.saturating_mul(self.longest_context_token_ps);
-        clamped(self.base_ps.saturating_add(context).saturating_add(longest))
-    }
-}
-
 fn clamped(ps: u64) -> SimDuration {
     SimDuration::from_ps(ps.clamp(SHORTEST_STEP_PS, LONGEST_STEP_PS))
 }
@@ -449,8 +443,6 @@ mod tests {
             let shape =
                 BatchShape { decodes, context_tokens, longest_context, ..BatchShape::default() };
             let line = model.decode_line(decodes);
-            let time = line.step_time(context_tokens, longest_context);
-            prop_assert_eq!(time, model.step_time(&shape));
             let whole = u128::from(line.base_ps)
                 + u128::from(line.context_token_ps) * u128::from(context_tokens)
                 + u128::from(line.longest_context_token_ps) * u128::from(longest_context);

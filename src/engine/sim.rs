@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cluster::{
-    BackendStats, BlockSizesDiffer, ClusterSpec, DisaggregatedSpec, Facts, FleetSpec, HORIZON,
-    Refusal, Work,
+    BackendStats, ClusterSpec, DisaggregatedSpec, Facts, FleetError, FleetSpec, HORIZON, Refusal,
+    Work,
 };
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
@@ -115,9 +115,9 @@ pub enum SimError {
         /// Tokens per engine block.
         kv_block_size: u32,
     },
-    /// Backends differ in their block size.
+    /// There is no such fleet.
     #[error(transparent)]
-    BlockSizesDiffer(#[from] BlockSizesDiffer),
+    Fleet(#[from] FleetError),
 }
 
 /// KV on its way, by its time and request.
@@ -150,7 +150,8 @@ impl<'w> Sim<'w> {
     ///
     /// # Errors
     ///
-    /// When trace blocks and engine blocks do not divide one another.
+    /// When there can be no such cluster, or trace blocks and engine blocks do not divide one
+    /// another.
     pub fn new(
         cluster: &ClusterSpec,
         algorithm: &AlgorithmSpec,
@@ -165,8 +166,8 @@ impl<'w> Sim<'w> {
     ///
     /// # Errors
     ///
-    /// When backends have blocks of different sizes, or trace blocks and engine blocks do not
-    /// divide one another.
+    /// When [`FleetSpec::check`] refuses the fleet, or trace blocks and engine blocks do not divide
+    /// one another.
     pub fn of_fleet(
         fleet: &FleetSpec,
         algorithm: &AlgorithmSpec,
@@ -174,7 +175,8 @@ impl<'w> Sim<'w> {
         window: Window,
         seed: u64,
     ) -> Result<Self, SimError> {
-        let kv_block_size = fleet.kv_block_size()?;
+        fleet.check()?;
+        let kv_block_size = fleet.kv_block_size().ok_or(FleetError::NoBackends)?;
         if !trace.blocks_fit(kv_block_size) {
             let trace_block = trace.block_tokens();
             return Err(SimError::BlocksDontFit { trace_block, kv_block_size });
@@ -187,7 +189,8 @@ impl<'w> Sim<'w> {
     ///
     /// # Errors
     ///
-    /// When trace blocks and engine blocks do not divide one another.
+    /// When there can be no such cluster, or trace blocks and engine blocks do not divide one
+    /// another.
     pub fn of_requests(
         cluster: &ClusterSpec,
         algorithm: &AlgorithmSpec,
@@ -198,8 +201,9 @@ impl<'w> Sim<'w> {
         match requests {
             Requests::Columns(trace) => Self::new(cluster, algorithm, trace, window, seed),
             Requests::Streamed(stream) => {
-                let segments = Segments::one_level(stream.group_tokens(), cluster.kv_block_size);
                 let (fleet, arrivals) = (cluster.fleet(), requests.arrivals());
+                fleet.check()?;
+                let segments = Segments::one_level(stream.group_tokens(), cluster.kv_block_size);
                 Ok(Self::build(&fleet, algorithm, arrivals, segments, window, seed))
             }
         }
@@ -353,7 +357,7 @@ impl<'w> Sim<'w> {
         loop {
             let transfer = self.transfers.peek().map(|Reverse((at, ..))| *at);
             let transfer = transfer.filter(|at| *at <= HORIZON);
-            let change = self.fleet.next_change().filter(|(at, _)| *at <= HORIZON);
+            let change = self.fleet.next_change();
             match (transfer, change) {
                 (Some(at), _) if at < until && change.is_none_or(|(end, _)| at <= end) => {
                     self.now = at;

@@ -473,3 +473,22 @@ fn requests_that_come_during_the_first_launch_join_the_second_step() {
         assert_eq!(last_tokens(&tape), [at(150), at(120)]);
     }
 }
+
+#[test]
+fn an_eviction_by_the_last_step_composed_before_an_end_is_seen() {
+    // The first leaves its full block on backend 1. From 20 on the third and the fifth run there in a
+    // block each, from the steps 1 to 10 and 1 to 12, and step s ends at 20 + 10 s. The fifth has 17
+    // tokens with step 11. That is composed as step 9 ends, at 110, 10 ms before the third is done,
+    // and evicts the block. So at 115 backend 1 has nothing for the last, and backend 0, which had
+    // the small ones, is idle.
+    let two = ClusterSpec { num_backends: 2, ..engine(3, 2) };
+    let small = |ms| (ms, 5, 1, 0);
+    let (third, fifth, last) = ((20, 6, 10, 0), (20, 7, 12, 0), (115, 17, 1, 16));
+    let trace = prefixed(&[(0, 17, 1, 16), small(20), third, small(20), fifth, small(60), last]);
+    for name in ["prefix_aware", "prefix_overlap"] {
+        let (tape, record) = run(&two, &algorithm(name), &trace);
+        assert_eq!(tape.outcomes.last().unwrap().backend, Some(BackendId(0)), "{name}");
+        assert_eq!(last_tokens(&tape)[2..], [at(120), at(30), at(140), at(70), at(125)], "{name}");
+        assert_eq!(record.backends[1].evictions, 1, "{name}");
+    }
+}

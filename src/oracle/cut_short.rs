@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{self, BackendSpec, ClusterSpec, Left, LinearModel, StepSpec, Work};
+use crate::cluster::{self, BackendSpec, ClusterSpec, HORIZON, Left, LinearModel, StepSpec, Work};
 use crate::trace::{Segments, Trace};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -23,6 +23,18 @@ fn spec(blocks: u32, depth: u32) -> ClusterSpec {
         step: StepSpec::Linear(step),
         ..cluster(1)
     }
+}
+
+/// The fast engine alone, with all requests of a trace there at 0.
+fn fast_backend(spec: &ClusterSpec, trace: &Trace) -> cluster::Backend {
+    let spec: BackendSpec = spec.fleet().backends.remove(0);
+    let segments = Arc::new(Segments::new(trace, spec.kv_block_size));
+    let window = Window { first: RequestId(0), from: SimTime::ZERO, to: SimTime::MAX };
+    let mut backend = cluster::Backend::new(&spec, Arc::clone(&segments), window);
+    for id in trace.ids() {
+        backend.enqueue(&work(trace, &segments, id, true), SimTime::ZERO).unwrap();
+    }
+    backend
 }
 
 /// Both engines with the requests of a trace, which go there when a test says so.
@@ -240,5 +252,31 @@ fn an_interrupted_engine_starts_again_with_an_empty_cache_and_a_first_launch() {
         let cached: Vec<u32> = pair.said.done.iter().map(|work| work.facts.cached_tokens).collect();
         assert_eq!(cached, [0, 48, 0]);
         assert!((pair.busy_ms() - 30.0).abs() < 1e-9, "{} ms", pair.busy_ms());
+    }
+}
+
+#[test]
+fn whoever_drives_a_backend_that_is_far_too_slow_comes_to_an_end() {
+    // A thousand seconds a step: the second request would be done after 230 days.
+    let step = LinearModel { step_ms: 1e6, ..LinearModel::default() };
+    for depth in [1, 2] {
+        let spec = ClusterSpec { step: StepSpec::Linear(step), ..spec(10_000, depth) };
+        let mut backend = fast_backend(&spec, &plain(&[(0, 16, 10), (0, 16, 20_000)]));
+        let mut said = Said::default();
+        let mut last = SimTime::ZERO;
+        while backend.next_change(false) != SimTime::MAX {
+            last = backend.next_change(false);
+            backend.end_step_at(last, &mut said);
+            backend.advance(last + SimDuration::from_ps(1), &mut said);
+        }
+        assert_eq!((last, said.done.len()), (SimTime::from_ps(10_000_000 * PS_PER_MS), 1));
+        while backend.next_event() != SimTime::MAX {
+            backend.end_step_at(backend.next_event(), &mut said);
+        }
+        assert!(backend.is_cut_off());
+        assert_eq!(backend.ended_at(), HORIZON, "a step ends every thousand seconds");
+        backend.end_step_at(HORIZON + SimDuration::from_ps(1_000_000 * PS_PER_MS), &mut said);
+        backend.advance(SimTime::MAX, &mut said);
+        assert_eq!((backend.ended_at(), said.done.len()), (HORIZON, 1), "no step ends beyond");
     }
 }

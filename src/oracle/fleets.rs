@@ -1,7 +1,9 @@
 //! Fleets whose backends differ, worked by hand. A step takes 10 ms, whatever it computes.
 
 use crate::cluster::StepSpec;
-use crate::cluster::{BlockSizesDiffer, ClusterSpec, DisaggregatedSpec, FleetSpec, LinearModel};
+use crate::cluster::{
+    BackendError, BackendSpec, ClusterSpec, DisaggregatedSpec, FleetError, FleetSpec, LinearModel,
+};
 use crate::engine::{self, Outcome, SimError};
 use crate::router::RejectReason;
 use crate::trace::Trace;
@@ -55,17 +57,21 @@ fn each_backend_has_its_own_queue_depth() {
     assert_eq!(outcomes, [Outcome::Finished, Outcome::Finished, none]);
 }
 
-#[test]
-fn what_fits_no_backend_that_decodes_is_not_prefilled() {
-    let split = DisaggregatedSpec {
-        prefill_backends: 1,
-        decode_backends: 2,
+/// So many backends of each kind, and KV that arrives at once.
+fn split(prefill_backends: u32, decode_backends: u32) -> DisaggregatedSpec {
+    DisaggregatedSpec {
+        prefill_backends,
+        decode_backends,
         kv_transfer_latency: SimDuration::ZERO,
         kv_transfer_bandwidth_gb_s: 1e9,
         kv_bytes_per_token: 0,
-    };
+    }
+}
+
+#[test]
+fn what_fits_no_backend_that_decodes_is_not_prefilled() {
     let makes = [make(10.0, 1), make(10.0, 1), make(10.0, 2)];
-    let fleet = FleetSpec { disaggregated: Some(split), ..fleet(&makes) };
+    let fleet = FleetSpec { disaggregated: Some(split(1, 2)), ..fleet(&makes) };
     // One block to prefill, and 1, 2 and 3 to decode. The second goes to the first of those that
     // decode, the only one in turn, and is too large for it.
     let trace = plain(&[(0, 16, 1), (0, 16, 2), (0, 16, 2), (0, 16, 18)]);
@@ -77,17 +83,72 @@ fn what_fits_no_backend_that_decodes_is_not_prefilled() {
     assert!(tokens(1) && !tokens(3), "only what fits nowhere is refused before it is prefilled");
 }
 
+/// Why a run on a fleet is refused.
+fn refusal(fleet: &FleetSpec) -> FleetError {
+    let trace = plain(&[(0, 16, 1)]);
+    let sim = engine::Sim::of_fleet(fleet, &algorithm("round_robin"), &trace, whole(&trace), 1);
+    match sim.err() {
+        Some(SimError::Fleet(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn blocks_of_different_sizes_are_refused() {
     let makes = [make(10.0, 100), ClusterSpec { kv_block_size: 32, ..make(10.0, 100) }];
-    let trace = plain(&[(0, 16, 1)]);
-    let sim =
-        engine::Sim::of_fleet(&fleet(&makes), &algorithm("round_robin"), &trace, whole(&trace), 1);
-    let error = sim.err().unwrap();
-    let differ = BlockSizesDiffer { first: 16, backend: 1, other: 32 };
-    assert_eq!(error, SimError::BlockSizesDiffer(differ));
+    let error = refusal(&fleet(&makes));
+    assert_eq!(error, FleetError::BlockSizesDiffer { first: 16, backend: 1, other: 32 });
     assert_eq!(
         error.to_string(),
         "backend 0 has kv_block_size = 16 and backend 1 has 32: a fleet needs one size"
     );
+}
+
+#[test]
+fn a_limit_that_nothing_gets_through_is_refused_and_its_backend_named() {
+    let good = make(10.0, 100).fleet().backends.remove(0);
+    let cases = [
+        ("max_batch_size", 0, 1, BackendSpec { max_batch_size: 0, ..good.clone() }),
+        ("long_prefill_tokens", 0, 1, BackendSpec { long_prefill_tokens: Some(0), ..good.clone() }),
+        ("max_queue_depth", 0, 1, BackendSpec { max_queue_depth: 0, ..good.clone() }),
+        ("kv_cache_blocks", 0, 2, BackendSpec { kv_cache_blocks: 0, ..good.clone() }),
+        ("kv_cache_blocks", 1, 2, BackendSpec { kv_cache_blocks: 1, ..good.clone() }),
+        ("kv_block_size", 0, 1, BackendSpec { kv_block_size: 0, ..good.clone() }),
+    ];
+    for (name, value, least, bad) in cases {
+        let fleet = FleetSpec { backends: vec![good.clone(), bad], disaggregated: None };
+        let error = BackendError::TooSmall { name, value, least };
+        assert_eq!(refusal(&fleet), FleetError::Backend { backend: 1, error });
+        let message = format!("backend 1: {name} is {value}, expected {least} or more");
+        assert_eq!(refusal(&fleet).to_string(), message);
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_in_a_step_is_refused() {
+    let tight = ClusterSpec { max_batch_size: 4, max_batch_tokens: 4, ..make(10.0, 100) };
+    let trace = plain(&[(0, 1, 9), (0, 1, 9), (1, 16, 5), (30, 1, 5)]);
+    let tape = serve(&fleet(std::slice::from_ref(&tight)), &trace);
+    assert!(tape.outcomes.iter().all(|outcome| outcome.outcome == Outcome::Finished));
+    let short = ClusterSpec { max_batch_tokens: 3, ..tight };
+    assert_eq!(
+        refusal(&fleet(&[short])).to_string(),
+        "backend 0: max_batch_tokens is 3, expected no less than max_batch_size, which is 4"
+    );
+}
+
+#[test]
+fn a_fleet_of_nobody_is_refused() {
+    assert_eq!(refusal(&fleet(&[])), FleetError::NoBackends);
+}
+
+#[test]
+fn the_halves_of_a_disaggregated_fleet_must_be_all_of_it() {
+    let pair = [make(10.0, 100), make(10.0, 100)];
+    for (prefill, decode) in [(3, 2), (1, 2), (1, 0), (0, 2), (2, 0), (u32::MAX, 3)] {
+        let fleet = FleetSpec { disaggregated: Some(split(prefill, decode)), ..fleet(&pair) };
+        assert_eq!(refusal(&fleet), FleetError::Split { prefill, decode, backends: 2 });
+    }
+    let halves = FleetSpec { disaggregated: Some(split(1, 1)), ..fleet(&pair) };
+    assert_eq!(halves.check(), Ok(()));
 }

@@ -11,7 +11,7 @@ use crate::trace::{Path, SegmentId, Segments, Trace};
 use crate::units::{PS_PER_MS, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
-use super::scenarios::{cases, make, workload};
+use super::scenarios::{block_size, cases, make, with_blocks_of, workload};
 use super::stepper::{Engine, Said, Stepper};
 
 /// What is done next; numbers choose among what is there.
@@ -57,7 +57,7 @@ fn order() -> impl Strategy<Value = Order> {
         6 => reach.prop_map(Order::ToNext),
         8 => kind.prop_map(Order::Enqueue),
         2 => any::<prop::sample::Index>().prop_map(|index| Order::Release(index.index(1_000))),
-        3 => any::<prop::sample::Index>().prop_map(|index| Order::Cancel(index.index(1_000))),
+        5 => any::<prop::sample::Index>().prop_map(|index| Order::Cancel(index.index(1_000))),
         1 => any::<bool>().prop_map(Order::Interrupt),
     ]
 }
@@ -72,6 +72,11 @@ struct Twins {
     view: Option<BTreeMap<SegmentId, u32>>,
     now: SimTime,
     parked: Vec<RequestId>,
+    /// When the fast engine said that a request may be done, and that its cache may change: the
+    /// latest since the last order from outside.
+    bounds: [SimTime; 2],
+    /// What the cache held of each path after the last event.
+    cached: Vec<u32>,
     done: usize,
 }
 
@@ -86,8 +91,19 @@ impl Twins {
         }
         let slow = Stepper::new(spec, &segments, window, &paths);
         let view = listens.then(BTreeMap::new);
-        let (now, parked) = (SimTime::ZERO, Vec::new());
-        Self { fast, slow, paths, segments, view, now, parked, done: 0 }
+        let cached = vec![0; paths.len()];
+        Self {
+            fast,
+            slow,
+            paths,
+            segments,
+            view,
+            now: SimTime::ZERO,
+            parked: Vec::new(),
+            bounds: [SimTime::MAX; 2],
+            cached,
+            done: 0,
+        }
     }
 
     /// Moves both engines in the same way.
@@ -96,10 +112,17 @@ impl Twins {
         go(&mut self.fast, &mut fast);
         go(&mut self.slow, &mut slow);
         assert_eq!(fast, slow);
+        for work in &slow.done {
+            let (at, bound) = (work.facts.last_token.get().unwrap(), self.bounds[0]);
+            assert!(at >= bound, "done at {at}, and not before {bound} it was said: {work:?}");
+        }
         self.done += slow.done.len();
         let sent_on = slow.done.iter().filter(|work| work.is_sent_on());
         self.parked.extend(sent_on.map(|work| work.request));
+        let said = self.bounds;
         self.check();
+        // What was said before still holds.
+        self.bounds = [0, 1].map(|at| said[at].max(self.bounds[at]));
     }
 
     /// Asks both engines the same, at one instant.
@@ -116,6 +139,12 @@ impl Twins {
     fn check(&mut self) {
         assert_eq!(self.fast.seen(&self.paths), self.slow.seen(&self.paths));
         let contents = std::mem::take(&mut self.slow.contents);
+        for (at, cached) in &contents {
+            let bound = self.bounds[1];
+            assert!(*at >= bound || *cached == self.cached, "a change at {at}, before {bound}");
+            self.cached.clone_from(cached);
+        }
+        self.bounds = [false, true].map(|with_cache| self.fast.next_change(with_cache));
         let Some(mut view) = self.view.take() else {
             return;
         };
@@ -186,6 +215,7 @@ impl Twins {
             }
             Order::Interrupt(again) => {
                 self.parked.clear();
+                self.bounds = [now; 2];
                 let lost = self.ask(|engine| engine.interrupt(now));
                 check_left(&lost);
                 self.ask(|engine| engine.stats());
@@ -254,9 +284,11 @@ proptest! {
     fn both_engines_agree_under_orders_from_outside(
         spec in make(),
         trace in workload(),
+        size in any::<prop::sample::Index>(),
         orders in proptest::collection::vec(order(), 1..120),
         (listens, from_ms, span_ms) in (any::<bool>(), 0..500_u64, 0..3_000_u64),
     ) {
+        let spec = with_blocks_of(&spec, block_size(&trace, size));
         let from = SimTime::from_ps(from_ms / 100 * 100 * PS_PER_MS);
         let window = Window {
             first: RequestId::at(trace.len() / 4),

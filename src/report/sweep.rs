@@ -19,6 +19,9 @@ const WIDTH: usize = 100;
 /// Renders the answer of a sweep for a terminal.
 pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
     let mut text = String::new();
+    if let Some(warning) = incomplete(grid, answers) {
+        line(&mut text, &warning);
+    }
     let mut config = "";
     for (index, answer) in answers.iter().enumerate() {
         if answer.config != config || index == 0 {
@@ -41,6 +44,22 @@ pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
     text
 }
 
+/// Says what is missing of a sweep.
+fn incomplete(grid: &Grid, answers: &[Answer]) -> Option<String> {
+    let missing = num_missing(answers);
+    (missing > 0).then(|| {
+        format!(
+            "INCOMPLETE: {missing} of {} runs are missing. Where a cell has `?` some of its seeds\n\
+             are, where it says `missing` all; every number may still change.\n",
+            grid.num_runs()
+        )
+    })
+}
+
+fn num_missing(answers: &[Answer]) -> usize {
+    answers.iter().flat_map(|answer| &answer.cells).map(|cell| cell.num_missing).sum()
+}
+
 /// Says what became of every measured request.
 fn all_requests(answers: &[Answer]) -> String {
     let mut counts = OutcomeCounts::default();
@@ -51,8 +70,9 @@ fn all_requests(answers: &[Answer]) -> String {
     let reasons = counts.rejected.iter().filter(|(_, count)| **count > 0);
     let reasons: Vec<String> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    let of = if num_missing(answers) > 0 { "the runs so far" } else { "all runs" };
     format!(
-        "Measured requests of all runs: {requests}\n  = {finished} finished + {} rejected{why} + \
+        "Measured requests of {of}: {requests}\n  = {finished} finished + {} rejected{why} + \
          {timed_out} timed out + {unserved} unserved",
         counts.rejected_total(),
     )
@@ -77,12 +97,17 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut document = json!({
         "schema": SCHEMA,
         "name": grid.manifest.name,
         "signals": SIGNALS,
-        "answers": rows,
-    })
+    });
+    let missing = num_missing(answers);
+    if missing > 0 {
+        document["incomplete"] = json!({ "missing_runs": missing, "runs": grid.num_runs() });
+    }
+    document["answers"] = rows.into();
+    document
 }
 
 fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
@@ -98,7 +123,7 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut value = json!({
         "rate_rps": cell.key.rate_rps,
         "steady": cell.steady,
         "met": answer.has_slo.then_some(cell.met),
@@ -111,7 +136,11 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
         "ttft_mean_ms": estimate_json(cell.ttft_mean_ms),
         "token_hit_ratio": estimate_json(cell.token_hit_ratio),
         "usd_per_1m_tokens": estimate_json(cell.usd_per_1m_tokens),
-    })
+    });
+    if cell.num_missing > 0 {
+        value["missing_runs"] = cell.num_missing.into();
+    }
+    value
 }
 
 fn estimate_json(estimate: Option<Estimate>) -> Value {
@@ -232,19 +261,30 @@ fn curve(
     for answer in answers {
         let mut row = vec![answer.algorithm.clone()];
         row.extend(answer.cells.iter().map(|cell| {
-            let unknown = match (cell.num_failed, cell.counts.finished == cell.counts.requests) {
-                (0, true) => "-",
-                (0, false) => "inf",
-                _ => "failed",
-            };
-            let value = get(cell).map_or_else(|| unknown.to_owned(), shown_ms);
+            let value = get(cell).map_or_else(|| unknown(cell).to_owned(), shown_ms);
             let unsteady = if cell.steady { "" } else { " ~" };
             let late = if late(cell) { " !" } else { "" };
-            format!("{value}{unsteady}{late}")
+            let some = if is_part(cell) { " ?" } else { "" };
+            format!("{value}{unsteady}{late}{some}")
         }));
         table.push(row);
     }
     write_table(text, &table);
+}
+
+/// What stands for a value that a cell does not have.
+fn unknown(cell: &CellAnswer) -> &'static str {
+    match (cell.num_failed, cell.counts.finished == cell.counts.requests) {
+        (0, true) if cell.num_missing > 0 && !is_part(cell) => "missing",
+        (0, true) => "-",
+        (0, false) => "inf",
+        _ => "failed",
+    }
+}
+
+/// Whether some seeds of a cell are missing, but not all.
+fn is_part(cell: &CellAnswer) -> bool {
+    cell.num_missing > 0 && (cell.counts.requests > 0 || cell.num_failed > 0)
 }
 
 /// Milliseconds: to a tenth below a hundred.

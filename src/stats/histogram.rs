@@ -121,7 +121,7 @@ impl LogHistogram {
     /// value in ascending order, never outside the smallest and largest value.
     ///
     /// Within 0.4 % (0.05 %) of that value. None of no values or when `p` is outside 0..=1. Takes
-    /// time in proportion to the number of bins.
+    /// time in proportion to the number of bins from the smallest value on.
     pub fn quantile(&self, p: f64) -> Option<u64> {
         self.quantile_with_losses(p, 0)
     }
@@ -142,11 +142,13 @@ impl LogHistogram {
             return Some(max);
         }
         let mut seen = 0;
-        let bin = self.counts.iter().position(|&count| {
+        // Below the smallest value every bin is empty, and these are nearly all bins of a short run.
+        let first = self.bins.of(min);
+        let above = self.counts[first..].iter().position(|&count| {
             seen += count;
             seen >= rank
         })?;
-        Some(self.bins.middle(bin).clamp(min, max))
+        Some(self.bins.middle(first + above).clamp(min, max))
     }
 
     #[inline]

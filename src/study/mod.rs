@@ -95,9 +95,7 @@ impl StudyError {
             Self::Sim { source: SimError::BlocksDontFit { .. }, .. } => {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
-            Self::Sim { source: SimError::BlockSizesDiffer(_), .. } => {
-                Some("give all backends of a fleet the same `kv_block_size`")
-            }
+            Self::Sim { source: SimError::Fleet(error), .. } => Some(error.hint()),
         }
     }
 }

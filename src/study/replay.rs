@@ -60,9 +60,7 @@ impl ReplayError {
             Self::Sim(SimError::BlocksDontFit { .. }) => {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
-            Self::Sim(SimError::BlockSizesDiffer(_)) => {
-                Some("give all backends of a fleet the same `kv_block_size`")
-            }
+            Self::Sim(SimError::Fleet(error)) => Some(error.hint()),
             Self::Rejected {
                 reason: RejectReason::QueueFull | RejectReason::NoBackend, ..
             } => Some("raise `max_queue_depth`: vLLM's own queue has no bound"),
@@ -123,7 +121,7 @@ impl Sink for Times {
                 self.rejected = Some((count + 1, first));
             }
             (Outcome::Finished | Outcome::TimedOut | Outcome::Unserved, _, _) => {
-                unreachable!("a run goes on until every request has its outcome")
+                unreachable!("no run cancels or forgets a request, and who is served has tokens")
             }
         }
     }

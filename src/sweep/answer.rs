@@ -1,8 +1,8 @@
 //! What a person wants to know of a sweep.
 
-use crate::metrics::{Backlog, OutcomeCounts, SloSpec, Summary};
+use crate::metrics::{OutcomeCounts, SloSpec, SloTerm};
 use crate::stats::Estimate;
-use crate::tables::{CellKey, RunRow};
+use crate::tables::{CellKey, CellRuns, Frame, RunIndex, RunsReader, TableError};
 
 use super::grid::Grid;
 
@@ -13,17 +13,20 @@ pub struct CellAnswer {
     pub key: CellKey,
     /// Seeds whose runs failed.
     pub num_failed: usize,
+    /// Seeds whose runs are yet to come: all else is of the other seeds, and may still change.
+    pub num_missing: usize,
     /// The rate that the requests really had over the window.
     pub realised_rps: Option<Estimate>,
     /// Measured requests of all seeds by what became of them.
     pub counts: OutcomeCounts,
-    /// Whether the backlog stays, over all seeds: see [`Backlog::is_steady`]. Above capacity a short
+    /// Whether the backlog stays, over all seeds: see
+    /// [`Backlog::is_steady`](crate::metrics::Backlog::is_steady). Above capacity a short
     /// run meets an objective that a long one would not.
     pub steady: bool,
     /// Each objective over the seeds.
     pub terms: Vec<TermAnswer>,
-    /// Whether the cell is steady, the mean of every objective is within its limit, and no run
-    /// failed.
+    /// Whether the cell is steady, the mean of every objective is within its limit, no run failed,
+    /// and there are runs.
     pub met: bool,
     /// Whether the upper end of every objective's interval is.
     pub surely_met: bool,
@@ -66,23 +69,37 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the answers off the rows of a grid: one for each config and algorithm, best first
-    /// within a config.
-    pub fn of(grid: &Grid, rows: &[RunRow]) -> Vec<Self> {
-        let num_seeds = grid.manifest.seeds.len();
-        let num_rates = grid.manifest.rates_rps.len();
-        let num_algorithms = grid.manifest.algorithms.len();
-        let mut answers = Vec::new();
-        for (index, group) in rows.chunks(num_seeds * num_rates).enumerate() {
-            let slo = grid.slo(index / num_algorithms);
-            let cells = group.chunks(num_seeds).map(|rows| CellAnswer::of(slo, rows));
-            answers.push(Self::new(cells.collect(), !slo.is_empty()));
+    /// Reads the answers off the table of runs of a grid, whose rows may be fewer and in any order:
+    /// one answer for each config and algorithm, best first within a config.
+    ///
+    /// # Errors
+    ///
+    /// When `runs` is no table of runs, or lacks an objective of the grid.
+    pub fn of(grid: &Grid, runs: &Frame) -> Result<Vec<Self>, TableError> {
+        let reader = RunsReader::new(runs);
+        let by_cell = reader.by_cell(&grid.manifest.seeds)?;
+        let none = reader.none();
+        let mut configs: Vec<Vec<Self>> = vec![Vec::new(); grid.manifest.configs.len()];
+        let mut cells = Vec::new();
+        let all = grid.cells();
+        for (cell, key) in all.iter().enumerate() {
+            let place = grid.spec(RunIndex { cell, seed: 0 });
+            let slo = grid.slo(place.config);
+            let runs = by_cell.get(key.id().as_str()).unwrap_or(&none);
+            let num_seeds = grid.manifest.seeds.len();
+            cells.push(CellAnswer::of(slo, key.clone(), num_seeds, runs)?);
+            // Rates are the last axis: when the next cell has another algorithm, this one is whole.
+            let ends = all.get(cell + 1).is_none_or(|next| !is_same_line(key, next));
+            if ends {
+                let answer = Self::new(std::mem::take(&mut cells), !slo.is_empty());
+                configs[place.config].push(answer);
+            }
         }
         // Capacity first, then the first objective at the highest common rate.
-        for config in answers.chunks_mut(num_algorithms) {
+        for config in &mut configs {
             config.sort_by(|a, b| b.rank().cmp(&a.rank()).then(a.tie(b)));
         }
-        answers
+        Ok(configs.into_iter().flatten().collect())
     }
 
     fn new(mut cells: Vec<CellAnswer>, has_slo: bool) -> Self {
@@ -117,70 +134,67 @@ impl Answer {
     }
 }
 
+/// Whether two cells differ in their rate at most.
+fn is_same_line(a: &CellKey, b: &CellKey) -> bool {
+    a.config == b.config && a.algorithm == b.algorithm
+}
+
 impl CellAnswer {
-    fn of(slo: &SloSpec, rows: &[RunRow]) -> Self {
-        let summaries: Vec<&Summary> =
-            rows.iter().filter_map(|row| row.outcome.as_ref().ok()).collect();
-        let num_failed = rows.len() - summaries.len();
-        let over = |get: &dyn Fn(&Summary) -> Option<f64>| over(&summaries, get);
-        let terms: Vec<TermAnswer> =
-            (0..slo.terms.len()).map(|index| TermAnswer::of(&summaries, index)).collect();
-        let growth = over(&|summary| summary.backlog_growth_ratio);
-        let mut backlog = Backlog::default();
-        for summary in &summaries {
-            backlog.add(summary.backlog);
-        }
-        let steady = backlog.is_steady(growth.map(|growth| growth.mean));
+    fn of(
+        slo: &SloSpec,
+        key: CellKey,
+        num_seeds: usize,
+        runs: &CellRuns<'_>,
+    ) -> Result<Self, TableError> {
+        let (ok, failed) = runs.by_status()?;
+        let terms: Result<Vec<TermAnswer>, TableError> =
+            slo.terms.iter().map(|term| TermAnswer::of(term, &ok)).collect();
+        let terms = terms?;
+        let growth = over(&ok, "backlog_growth_ratio", 1.0)?;
+        let steady = ok.backlog()?.is_steady(growth.map(|growth| growth.mean));
         let within = |upper: fn(&Estimate) -> f64| {
             let mut terms = slo.terms.iter().zip(&terms);
             let holds = terms.all(|(limit, term)| {
                 let value = term.value_ms.as_ref().map(upper);
                 !term.lost && value.is_none_or(|value| value <= limit.limit.as_ms())
             });
-            num_failed == 0 && steady && holds
+            failed.is_empty() && !ok.is_empty() && steady && holds
         };
-        let mut counts = OutcomeCounts::default();
-        for summary in &summaries {
-            counts.add(&summary.measured);
-        }
-        let realised: Option<Vec<f64>> = rows.iter().map(|row| row.realised_rps).collect();
-        Self {
-            key: rows[0].cell.clone(),
-            num_failed,
-            counts,
+        Ok(Self {
+            num_failed: failed.len(),
+            num_missing: num_seeds.saturating_sub(runs.len()),
+            counts: ok.measured()?,
             steady,
-            finished_ratio: over(&|summary| {
-                Some(summary.measured.finished as f64 / summary.measured.requests.max(1) as f64)
-            }),
-            realised_rps: realised.and_then(|values| Estimate::of(&values)),
+            finished_ratio: over(&ok, "finished_ratio", 1.0)?,
+            realised_rps: over(runs, "realised_rps", 1.0)?,
             met: within(|estimate| estimate.mean),
             surely_met: within(|estimate| {
                 estimate.half_width.map_or(f64::INFINITY, |half| estimate.mean + half)
             }),
+            goodput_rps: over(&ok, "goodput_rps", 1.0)?,
+            ttft_mean_ms: over(&ok, "ttft_mean_ms", 1.0)?,
+            token_hit_ratio: over(&ok, "token_hit_ratio", 1.0)?,
+            usd_per_1m_tokens: over(&ok, "cost_per_1k_tokens_usd", 1e3)?,
+            key,
             terms,
-            goodput_rps: over(&|summary| summary.slo.as_ref()?.goodput_rps),
-            ttft_mean_ms: over(&|summary| summary.ttft.mean_ms),
-            token_hit_ratio: over(&|summary| summary.token_hit_ratio),
-            usd_per_1m_tokens: over(&|summary| Some(summary.cost_per_1k_tokens_usd? * 1e3)),
-        }
+        })
     }
 }
 
 impl TermAnswer {
     /// Reads one objective off the runs; a seed where no request has the latency has no value and
     /// keeps the limit.
-    fn of(summaries: &[&Summary], index: usize) -> Self {
-        let terms = summaries.iter().filter_map(|summary| summary.slo.as_ref()?.terms.get(index));
-        let lost = terms.clone().any(|term| term.value_ms.is_none() && !term.met);
-        let values: Vec<f64> = terms.filter_map(|term| term.value_ms).collect();
-        Self { value_ms: Estimate::of(&values).filter(|_| !lost), lost }
+    fn of(term: &SloTerm, ok: &CellRuns<'_>) -> Result<Self, TableError> {
+        let (values, lost) = ok.objective(&term.column())?;
+        Ok(Self { value_ms: Estimate::of(&values).filter(|_| !lost), lost })
     }
 }
 
-/// Averages a number over runs; none when one of them does not have it.
-fn over(summaries: &[&Summary], get: &dyn Fn(&Summary) -> Option<f64>) -> Option<Estimate> {
-    let values: Option<Vec<f64>> = summaries.iter().map(|summary| get(summary)).collect();
-    Estimate::of(&values?)
+/// Averages a column, times `scale`, over runs; none when one of them does not have it.
+fn over(runs: &CellRuns<'_>, column: &str, scale: f64) -> Result<Option<Estimate>, TableError> {
+    let values = runs.real(column)?.into_iter().map(|value| Some(value? * scale));
+    let values: Option<Vec<f64>> = values.collect();
+    Ok(values.and_then(|values| Estimate::of(&values)))
 }
 
 #[cfg(test)]
@@ -194,6 +208,7 @@ mod tests {
         CellAnswer {
             key: CellKey { config: "c".to_owned(), algorithm, rate_rps: Some(rate_rps) },
             num_failed: 0,
+            num_missing: 0,
             realised_rps: None,
             counts: OutcomeCounts::default(),
             steady: true,

@@ -1,20 +1,54 @@
-//! Runs over all cores.
+//! Runs over all cores, handed over in batches.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rayon::prelude::*;
-
+use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::study::Progress;
-use crate::tables::RunRow;
-use crate::workload::{Warmup, Workload, WorkloadError};
+use crate::tables::{RunIndex, RunRow};
+use crate::workload::Workload;
 
-use super::grid::{Grid, RunSpec};
+use super::grid::Grid;
+use super::outbox::Outbox;
+use super::queue::{Place, Queue, Task};
 
 /// The threads of a sweep.
 #[derive(Debug)]
 pub struct Pool(rayon::ThreadPool);
+
+/// Asks an execution to stop: no run begins from then on, and those that have begun end.
+#[derive(Debug, Default)]
+pub struct StopFlag(AtomicBool);
+
+/// How far an execution came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Runs that ended and were handed over.
+    pub ran: usize,
+    /// Those of them that failed.
+    pub failed: usize,
+    /// Runs that did not begin, as it was stopped.
+    pub left: usize,
+}
+
+impl StopFlag {
+    /// Makes a flag that is not set.
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Asks to stop. It may be asked again, and from anywhere.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it was asked.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Pool {
     /// Starts that many threads; 0 is one per core.
@@ -32,100 +66,91 @@ impl Pool {
         self.0.current_num_threads()
     }
 
-    /// Runs a grid on these threads; see [`Grid::run`].
-    pub fn run(&self, grid: &Grid, progress: &dyn Progress) -> Vec<RunRow> {
-        self.0.install(|| grid.run(progress))
-    }
-}
-
-/// The runs that share their requests.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    rate: usize,
-    seed: usize,
-    warmup: Warmup,
-}
-
-impl Grid {
-    /// Runs every cell under every seed on the current rayon pool and returns a row for each, in
-    /// the order of the grid. A run that fails is a row with its error.
-    pub fn run(&self, progress: &dyn Progress) -> Vec<RunRow> {
-        let mut rows: Vec<(usize, RunRow)> =
-            self.groups().par_iter().flat_map(|group| self.run_group(*group, progress)).collect();
-        rows.sort_by_key(|(place, _)| *place);
-        rows.into_iter().map(|(_, row)| row).collect()
-    }
-
-    /// Requests are made once per (rate, seed, warm-up) and dropped when their runs are done; the
-    /// highest rates, which take longest, come first.
-    fn groups(&self) -> Vec<Group> {
-        let warmups = self.warmups();
-        let mut by_rate: Vec<usize> = (0..self.manifest.rates_rps.len()).collect();
-        by_rate.sort_by(|a, b| {
-            let rate = |index: &usize| self.manifest.rates_rps[*index].unwrap_or(0.0);
-            rate(b).total_cmp(&rate(a))
-        });
-        let mut groups = Vec::new();
-        for rate in by_rate {
-            for seed in 0..self.manifest.seeds.len() {
-                groups.extend(warmups.iter().map(|warmup| Group { rate, seed, warmup: *warmup }));
+    /// Executes some runs of a grid, each of them once, and hands their rows to `commit`.
+    ///
+    /// A row is a function of its run alone; a run that fails is a row with its error. Rows come
+    /// in no order, in batches of up to 256 and every 5 s; the last ones at the end, also when it
+    /// was stopped. `commit` is called on a thread of its own, and the runs go on meanwhile. No more
+    /// than 4,096 rows wait for it.
+    ///
+    /// # Errors
+    ///
+    /// What `commit` returns. No run begins from then on, and rows that were not handed over yet
+    /// are lost.
+    ///
+    /// # Panics
+    ///
+    /// When `progress` or `commit` do.
+    pub fn run<E: Send>(
+        &self,
+        grid: &Grid,
+        runs: &[RunIndex],
+        progress: &dyn Progress,
+        stop: &StopFlag,
+        commit: impl FnMut(Vec<RunRow>) -> Result<(), E> + Send,
+    ) -> Result<Ended, E> {
+        let queue = Queue::new(grid, runs);
+        let outbox = Outbox::default();
+        let (ran, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || {
+            let mut place = Place::default();
+            while !stop.is_set() && !outbox.is_broken() {
+                let Some(task) = queue.take(&mut place) else { return };
+                let (row, requests) = task.run(grid);
+                let fails = row.outcome.is_err();
+                ran.fetch_add(1, Ordering::Relaxed);
+                failed.fetch_add(usize::from(fails), Ordering::Relaxed);
+                outbox.put(row);
+                progress.run_ended(requests, fails);
             }
-        }
-        groups
-    }
-
-    fn run_group(&self, group: Group, progress: &dyn Progress) -> Vec<(usize, RunRow)> {
-        let rate_rps = self.manifest.rates_rps[group.rate];
-        let seed = self.manifest.seeds[group.seed];
-        let workload = self.workload(rate_rps, seed, group.warmup).map(Arc::new);
-        let mut runs = Vec::new();
-        for (config, loaded) in self.manifest.configs.iter().enumerate() {
-            if self.warmup(&loaded.config) == group.warmup {
-                runs.extend((0..self.manifest.algorithms.len()).map(|algorithm| RunSpec {
-                    config,
-                    algorithm,
-                    rate: group.rate,
-                    seed: group.seed,
-                }));
-            }
-        }
-        let run = |spec: &RunSpec| {
-            let row = self.run_one(*spec, &workload);
-            let requests = workload.as_ref().map_or(0, |workload| workload.requests.len());
-            progress.run_ended(requests, row.outcome.is_err());
-            (self.row(*spec), row)
         };
-        runs.par_iter().map(run).collect()
-    }
-
-    fn run_one(&self, spec: RunSpec, workload: &Result<Arc<Workload>, WorkloadError>) -> RunRow {
-        let loaded = &self.manifest.configs[spec.config];
-        let algorithm = &self.manifest.algorithms[spec.algorithm];
-        let seed = self.manifest.seeds[spec.seed];
-        let cell = crate::tables::CellKey {
-            config: loaded.name.clone(),
-            algorithm: algorithm.clone(),
-            rate_rps: self.manifest.rates_rps[spec.rate],
-        };
-        let realised_rps = workload.as_ref().ok().and_then(|made| made.info.realised_rps);
-        let outcome = workload.as_ref().map_err(ToString::to_string).and_then(|workload| {
-            let scenario = Scenario {
-                cluster: loaded.config.cluster.clone(),
-                algorithm: algorithm.clone(),
-                workload: Arc::clone(workload),
-                slo: self.slo(spec.config).clone(),
-                seed,
-            };
-            match catch_unwind(AssertUnwindSafe(|| scenario.run())) {
-                Ok(result) => result.map_err(|error| error.to_string()),
-                Err(panic) => Err(describe(panic.as_ref())),
+        let committed = std::thread::scope(|scope| {
+            let clerk = scope.spawn(|| outbox.deliver(commit));
+            {
+                // Closed also when a worker panics: the clerk would wait for ever.
+                let _closing = outbox.closing();
+                self.0.broadcast(|_| work());
             }
+            clerk.join()
         });
-        RunRow { cell, seed, realised_rps, outcome }
+        committed.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let (ran, failed) = (ran.into_inner(), failed.into_inner());
+        Ok(Ended { ran, failed, left: runs.len() - ran })
     }
 }
 
-/// A panic is our bug: it costs one run, not the sweep.
+impl Task {
+    /// Executes the run. Returns its row and the number of its requests.
+    fn run(&self, grid: &Grid) -> (RunRow, usize) {
+        // A panic is our bug: it costs one run, not the sweep.
+        let made = catch_unwind(AssertUnwindSafe(|| self.requests(grid)));
+        let made = made.unwrap_or_else(|panic| Err(describe(panic.as_ref())));
+        let (num_requests, realised_rps) = match &made {
+            Ok(workload) => (workload.requests.len(), workload.info.realised_rps),
+            Err(_) => (0, None),
+        };
+        let outcome = made.and_then(|workload| {
+            let run = catch_unwind(AssertUnwindSafe(|| self.simulate(grid, workload)));
+            run.unwrap_or_else(|panic| Err(describe(panic.as_ref())))
+        });
+        let cell = grid.cell(self.index.cell);
+        let seed = grid.manifest.seeds[self.index.seed];
+        (RunRow { index: self.index, cell, seed, realised_rps, outcome }, num_requests)
+    }
+
+    fn simulate(&self, grid: &Grid, workload: Arc<Workload>) -> Result<Summary, String> {
+        let spec = grid.spec(self.index);
+        let scenario = Scenario {
+            cluster: grid.manifest.configs[spec.config].config.cluster.clone(),
+            algorithm: grid.manifest.algorithms[spec.algorithm].clone(),
+            workload,
+            slo: grid.slo(spec.config).clone(),
+            seed: grid.manifest.seeds[spec.seed],
+        };
+        scenario.run().map_err(|error| error.to_string())
+    }
+}
+
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::metrics::SloSpec;
 use crate::scenario::{Config, TraceSpec};
-use crate::tables::CellKey;
+use crate::tables::{CellKey, Frame, RunIndex, TableError, axes_frame};
 use crate::trace::{Chain, ONE_LEVEL, ReadOptions, TraceError, read_trace, read_trace_sniffed};
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
@@ -24,7 +24,7 @@ pub struct Grid {
 
 /// Where the requests of all runs come from.
 #[derive(Debug)]
-enum Requests {
+pub(super) enum Requests {
     Trace(SourceTrace),
     Generator(GeneratorSpec),
 }
@@ -132,25 +132,46 @@ impl Grid {
 
     /// Returns every cell, the last axis (rates) fastest.
     pub fn cells(&self) -> Vec<CellKey> {
-        let Manifest { configs, algorithms, rates_rps, .. } = &self.manifest;
-        let mut cells = Vec::with_capacity(self.num_cells());
-        for loaded in configs {
-            for algorithm in algorithms {
-                cells.extend(rates_rps.iter().map(|rate_rps| CellKey {
-                    config: loaded.name.clone(),
-                    algorithm: algorithm.clone(),
-                    rate_rps: *rate_rps,
-                }));
-            }
-        }
-        cells
+        (0..self.num_cells()).map(|cell| self.cell(cell)).collect()
     }
 
-    /// Returns the place of a run in the table: cell by cell, seeds fastest.
-    pub(super) fn row(&self, run: RunSpec) -> usize {
-        let Manifest { algorithms, rates_rps, seeds, .. } = &self.manifest;
-        let cell = (run.config * algorithms.len() + run.algorithm) * rates_rps.len() + run.rate;
-        cell * seeds.len() + run.seed
+    /// Returns one of them.
+    pub(super) fn cell(&self, cell: usize) -> CellKey {
+        let spec = self.spec(RunIndex { cell, seed: 0 });
+        CellKey {
+            config: self.manifest.configs[spec.config].name.clone(),
+            algorithm: self.manifest.algorithms[spec.algorithm].clone(),
+            rate_rps: self.manifest.rates_rps[spec.rate],
+        }
+    }
+
+    /// Returns every run in the order of the table: cell by cell, seeds fastest.
+    pub fn runs(&self) -> impl Iterator<Item = RunIndex> + use<> {
+        let num_seeds = self.manifest.seeds.len();
+        (0..self.num_cells())
+            .flat_map(move |cell| (0..num_seeds).map(move |seed| RunIndex { cell, seed }))
+    }
+
+    /// Returns the columns that say which runs these are, a row for each; see [`axes_frame`].
+    ///
+    /// # Errors
+    ///
+    /// When polars refuses, which would be our fault.
+    pub fn axes(&self, runs: &[RunIndex]) -> Result<Frame, TableError> {
+        axes_frame(&self.cells(), &self.manifest.seeds, runs)
+    }
+
+    /// Returns where a run stands on each axis.
+    pub(super) fn spec(&self, run: RunIndex) -> RunSpec {
+        let Manifest { algorithms, rates_rps, .. } = &self.manifest;
+        let (line, rate) = (run.cell / rates_rps.len(), run.cell % rates_rps.len());
+        let (config, algorithm) = (line / algorithms.len(), line % algorithms.len());
+        RunSpec { config, algorithm, rate, seed: run.seed }
+    }
+
+    /// Returns what requests are made from.
+    pub(super) fn source(&self) -> &Requests {
+        &self.source
     }
 
     /// Returns the objectives that hold for a config.

@@ -1,15 +1,28 @@
 //! Results as tables: the home of polars.
 //!
-//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). Every axis is a
+//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). A row of a run is
+//! what says which run ([`axes_frame`]) and what came of it ([`results_frame`]); a [`RunsReader`]
+//! reads it back. Every axis is a
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
 mod cells;
+mod parquet;
+mod read;
+mod rows;
 mod runs;
 mod write;
 
 pub use cells::cells_frame;
-pub use runs::{CellKey, RunRow, runs_frame};
-pub use write::{Metadata, TableError, write_csv, write_parquet};
+pub use parquet::ParquetFile;
+pub use read::{CellRuns, RunFacts, RunsReader};
+#[cfg(test)]
+pub(crate) use rows::sample;
+pub use rows::{keep, put_first, row_bytes, stack, take, texts};
+pub use runs::{
+    CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame, side_by_side,
+    stacked, text_column,
+};
+pub use write::{Metadata, TableError, write_csv, write_parquet, write_small_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.
 pub const SCHEMA_VERSION: &str = "1";

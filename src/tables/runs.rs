@@ -1,8 +1,10 @@
 //! A row per run.
 
-use polars::prelude::{Column, DataFrame, PlSmallStr};
+use std::borrow::Borrow;
 
-use crate::metrics::{METRICS, OutcomeCounts, Summary};
+use polars::prelude::{Column, DataFrame, IdxCa, IdxSize, PlSmallStr};
+
+use crate::metrics::{METRICS, OutcomeCounts, Summary, TermSummary};
 use crate::router::{AlgorithmSpec, RejectReason};
 
 use super::write::TableError;
@@ -18,9 +20,22 @@ pub struct CellKey {
     pub rate_rps: Option<f64>,
 }
 
+/// A run of a grid, by its place: its cell in the order of cells, and its seed in that of seeds.
+///
+/// Its order is that of the table of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunIndex {
+    /// Which cell.
+    pub cell: usize,
+    /// Which of the seeds.
+    pub seed: usize,
+}
+
 /// One run and what came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
+    /// Its place in the grid.
+    pub index: RunIndex,
     /// Its cell.
     pub cell: CellKey,
     /// Its seed.
@@ -42,35 +57,80 @@ impl CellKey {
     }
 }
 
-/// Makes the table of runs; rows keep their order. `slo_terms` are the columns of the SLO.
+/// Makes the table of runs, [`axes_frame`] and [`results_frame`] side by side; rows keep their
+/// order. `slo_terms` are the columns of the SLO.
 ///
 /// # Errors
 ///
 /// When polars refuses, which would be our fault.
 pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
-    let mut columns = axis_columns(rows);
-    columns.extend([
+    let cells: Vec<&CellKey> = rows.iter().map(|row| &row.cell).collect();
+    let seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
+    let own: Vec<RunIndex> = (0..rows.len()).map(|at| RunIndex { cell: at, seed: at }).collect();
+    side_by_side(&axes_frame(&cells, &seeds, &own)?, &results_frame(rows, slo_terms)?)
+}
+
+/// Makes the columns that say which run: every axis of the grid. Indices are into `cells` and
+/// `seeds`.
+///
+/// # Errors
+///
+/// When polars refuses, which would be our fault.
+pub fn axes_frame(
+    cells: &[impl Borrow<CellKey>],
+    seeds: &[u64],
+    runs: &[RunIndex],
+) -> Result<DataFrame, TableError> {
+    // Texts are made once for each cell.
+    let text = |name: &str, get: fn(&CellKey) -> String| {
+        let by_cell: Vec<String> = cells.iter().map(|cell| get(cell.borrow())).collect();
+        let values: Vec<&str> = runs.iter().map(|run| by_cell[run.cell].as_str()).collect();
+        Column::new(PlSmallStr::from(name), values)
+    };
+    let parameters = |cell: &CellKey| {
+        let parameters = cell.algorithm.parameters().iter();
+        let list: Vec<String> = parameters.map(|(name, value)| format!("{name}={value}")).collect();
+        list.join(",")
+    };
+    let columns = vec![
+        text("cell_id", CellKey::id),
+        text("config", |cell| cell.config.clone()),
+        text("algorithm", |cell| cell.algorithm.label()),
+        text("algorithm_name", |cell| cell.algorithm.name().to_owned()),
+        text("algorithm_parameters", parameters),
+        real("rate_rps", runs, |run| cells[run.cell].borrow().rate_rps),
+        whole("seed", runs, |run| Some(seeds[run.seed])),
+    ];
+    Ok(DataFrame::new(runs.len(), columns)?)
+}
+
+/// Makes the columns that say what came of runs; rows keep their order.
+///
+/// # Errors
+///
+/// When polars refuses, which would be our fault.
+pub fn results_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
+    let mut columns = vec![
         text("status", rows, |row| Some(if row.outcome.is_ok() { "ok" } else { "failed" }.into())),
         text("error", rows, |row| row.outcome.as_ref().err().cloned()),
         real("realised_rps", rows, |row| row.realised_rps),
         real("window_s", rows, |row| Some(summary(row)?.window_s)),
-    ]);
+    ];
     columns.extend(count_columns(rows));
+    columns.extend([
+        whole("backlog_start_count", rows, |row| Some(summary(row)?.backlog.start)),
+        whole("backlog_end_count", rows, |row| Some(summary(row)?.backlog.end)),
+    ]);
     for metric in &METRICS {
         columns.push(real(metric.name, rows, |row| (metric.get)(summary(row)?)));
     }
-    for term in slo_terms {
-        let value = |row: &RunRow| {
-            let slo = summary(row)?.slo.as_ref()?;
-            slo.terms.iter().find(|own| format!("slo_{}", own.name) == *term)?.value_ms
-        };
-        columns.push(real(term, rows, value));
+    for column in slo_terms {
+        columns.push(real(column, rows, |row| term(row, column)?.value_ms));
         let lost = |row: &RunRow| {
-            let slo = summary(row)?.slo.as_ref()?;
-            let own = slo.terms.iter().find(|own| format!("slo_{}", own.name) == *term)?;
+            let own = term(row, column)?;
             Some(u64::from(own.value_ms.is_none() && !own.met))
         };
-        columns.push(whole(&lost_column(term), rows, lost));
+        columns.push(whole(&lost_column(column), rows, lost));
     }
     columns.push(whole("events_count", rows, |row| Some(summary(row)?.events)));
     let method = |row: &RunRow| Some(summary(row)?.latency_quantiles.name().to_owned());
@@ -78,28 +138,63 @@ pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, Ta
     Ok(DataFrame::new(rows.len(), columns)?)
 }
 
+/// Puts the columns of two tables of the same runs beside one another.
+///
+/// # Errors
+///
+/// When they have not as many rows, or a column of the same name.
+pub fn side_by_side(left: &DataFrame, right: &DataFrame) -> Result<DataFrame, TableError> {
+    Ok(left.hstack(right.columns())?)
+}
+
+/// Returns the columns of `like`, in its order, from a table that may have others and may lack some:
+/// what it lacks is null.
+///
+/// # Errors
+///
+/// When a column has another type.
+pub fn in_order_of(like: &DataFrame, table: &DataFrame) -> Result<DataFrame, TableError> {
+    let column = |own: &Column| match table.column(own.name()) {
+        Ok(found) => found.cast(own.dtype()),
+        Err(_) => Ok(Column::full_null(own.name().clone(), table.height(), own.dtype())),
+    };
+    let columns: Result<Vec<Column>, _> = like.columns().iter().map(column).collect();
+    Ok(DataFrame::new(table.height(), columns?)?)
+}
+
+/// Makes a table of one column of texts.
+///
+/// # Errors
+///
+/// When polars refuses, which would be our fault.
+pub fn text_column(name: &str, values: Vec<&str>) -> Result<DataFrame, TableError> {
+    let height = values.len();
+    Ok(DataFrame::new(height, vec![Column::new(PlSmallStr::from(name), values)])?)
+}
+
+/// Puts tables into one, its rows in the order of the places that stand beside each table. Without
+/// tables it has no columns.
+///
+/// # Errors
+///
+/// When the tables have not the same columns.
+pub fn stacked(parts: Vec<(Vec<RunIndex>, DataFrame)>) -> Result<DataFrame, TableError> {
+    let mut places = Vec::new();
+    let mut all = DataFrame::empty();
+    for (own, frame) in parts {
+        places.extend(own);
+        all.vstack_mut_owned(frame)?;
+    }
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by_key(|row| places[*row]);
+    let order: Vec<IdxSize> = order.into_iter().filter_map(|row| row.try_into().ok()).collect();
+    Ok(all.take(&IdxCa::from_vec(PlSmallStr::EMPTY, order))?)
+}
+
 /// The column that says whether an objective is infinite in a run, as it lies among requests that
 /// did not finish.
 pub(super) fn lost_column(term: &str) -> String {
     format!("{}_lost_count", term.trim_end_matches("_ms"))
-}
-
-/// Which cell, by every axis.
-fn axis_columns(rows: &[RunRow]) -> Vec<Column> {
-    let parameters = |row: &RunRow| {
-        let parameters = row.cell.algorithm.parameters().iter();
-        let list: Vec<String> = parameters.map(|(name, value)| format!("{name}={value}")).collect();
-        Some(list.join(","))
-    };
-    vec![
-        text("cell_id", rows, |row| Some(row.cell.id())),
-        text("config", rows, |row| Some(row.cell.config.clone())),
-        text("algorithm", rows, |row| Some(row.cell.algorithm.label())),
-        text("algorithm_name", rows, |row| Some(row.cell.algorithm.name().to_owned())),
-        text("algorithm_parameters", rows, parameters),
-        real("rate_rps", rows, |row| row.cell.rate_rps),
-        whole("seed", rows, |row| Some(row.seed)),
-    ]
 }
 
 /// Outcomes over all requests and over the measured ones.
@@ -125,6 +220,12 @@ fn count_columns(rows: &[RunRow]) -> Vec<Column> {
     columns
 }
 
+/// The objective of that column.
+fn term<'r>(row: &'r RunRow, column: &str) -> Option<&'r TermSummary> {
+    let name = column.strip_prefix("slo_")?;
+    summary(row)?.slo.as_ref()?.terms.iter().find(|own| own.name == name)
+}
+
 fn summary(row: &RunRow) -> Option<&Summary> {
     row.outcome.as_ref().ok()
 }
@@ -134,13 +235,13 @@ fn text(name: &str, rows: &[RunRow], get: impl Fn(&RunRow) -> Option<String>) ->
 }
 
 /// A NaN or an infinity would be our fault; it must not poison a reader's means.
-fn real(name: &str, rows: &[RunRow], get: impl Fn(&RunRow) -> Option<f64>) -> Column {
+fn real<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<f64>) -> Column {
     let values = rows.iter().map(|row| get(row).filter(|value| value.is_finite()));
     Column::new(PlSmallStr::from(name), values.collect::<Vec<_>>())
 }
 
 /// Counts are signed 64-bit, which every reader has.
-fn whole(name: &str, rows: &[RunRow], get: impl Fn(&RunRow) -> Option<u64>) -> Column {
+fn whole<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<u64>) -> Column {
     let values = rows.iter().map(|row| get(row).and_then(|value| i64::try_from(value).ok()));
     Column::new(PlSmallStr::from(name), values.collect::<Vec<_>>())
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use polars::error::PolarsError;
 use polars::frame::DataFrame;
-use polars::io::parquet::write::{KeyValueMetadata, ParquetWriter};
-use polars::prelude::{CsvWriter, SerWriter as _};
+use polars::io::parquet::write::{KeyValueMetadata, ParquetWriter, StatisticsOptions};
+use polars::prelude::{CsvWriter, ParquetCompression, SerWriter as _};
 
 use super::SCHEMA_VERSION;
 
@@ -28,13 +28,33 @@ pub fn write_parquet(
     metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), TableError> {
+    writer(metadata, out).finish(frame)?;
+    Ok(())
+}
+
+/// Writes a table of few rows as [`write_parquet`] does, to be read soon and often: without
+/// compression, which takes longer to set up for a column of so few values than to read it, and
+/// without statistics.
+///
+/// # Errors
+///
+/// When `out` can't take it.
+pub fn write_small_parquet(
+    frame: &mut DataFrame,
+    metadata: &Metadata,
+    out: &mut dyn Write,
+) -> Result<(), TableError> {
+    let writer = writer(metadata, out).with_compression(ParquetCompression::Uncompressed);
+    writer.with_statistics(StatisticsOptions::empty()).finish(frame)?;
+    Ok(())
+}
+
+fn writer<'a>(metadata: &Metadata, out: &'a mut dyn Write) -> ParquetWriter<&'a mut dyn Write> {
     let mut pairs = vec![("routesim.schema_version".to_owned(), SCHEMA_VERSION.to_owned())];
     pairs.extend(metadata.0.iter().cloned());
     ParquetWriter::new(out)
         .set_parallel(false)
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(pairs)))
-        .finish(frame)?;
-    Ok(())
 }
 
 /// Writes a table as CSV: comma, `\n`, empty for null, floats in their shortest exact form.

@@ -96,6 +96,15 @@ pub fn read_trace_sniffed(
     read_columns(reader, path, &ReadOptions { format, block_size })
 }
 
+/// Returns the format that a file most likely has: see [`Format::sniff`].
+///
+/// # Errors
+///
+/// When it can't be read or is no text.
+pub fn sniff_file(path: &Path) -> Result<Format, TraceError> {
+    Ok(sniffed(open(path)?, &label_of(path))?.1)
+}
+
 /// Makes the rows of a file into a trace, with the report of what was read.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ mod write;
 pub use chain::{Chain, ONE_LEVEL};
 pub use columns::{NewRequest, Trace, TraceBuilder};
 pub use format::{
-    Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed,
+    Format, ReadOptions, into_trace, read, read_file, read_trace, read_trace_sniffed, sniff_file,
 };
 pub use measured::{MeasuredTrace, Timing, read_measured};
 pub use row::{ReadReport, Row, RowFault, Rows, TraceError};

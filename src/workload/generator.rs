@@ -1,5 +1,7 @@
 //! Requests drawn from distributions.
 
+use serde::Serialize;
+
 use crate::document::{Bounds, Table, did_you_mean};
 use crate::rng::Stream;
 use crate::trace::{ReadReport, Row, Rows};
@@ -24,7 +26,9 @@ const MOST_PREFIXES: u32 = 1_000_000;
 /// Lengths are rounded to whole tokens and clamped to at least 1, which raises their mean: by
 /// `std · (φ(z) − z·(1 − Φ(z)))` with `z = (mean − 1) / std` for normal ones (0.4 tokens for the
 /// default prompt, 0.02 for the default output), by about `0.46 / mean` for exponential ones.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Names of fields are part of the ids of runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GeneratorSpec {
     /// Distribution of prompt and output lengths.
     pub lengths: Lengths,
@@ -45,7 +49,8 @@ pub struct GeneratorSpec {
 }
 
 /// How lengths are distributed around their mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lengths {
     /// Normal, with mean and standard deviation.
     Normal,

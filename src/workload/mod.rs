@@ -19,6 +19,8 @@ pub use requests::{Arrivals, Arriving, Requests};
 pub use source::SourceTrace;
 pub use ticks::{Dequantize, coarse_tick};
 
+use serde::Serialize;
+
 use crate::units::{RequestId, SimDuration, SimTime};
 
 /// The most requests that one workload may be expected to have: ids are 32 bits wide.
@@ -53,7 +55,8 @@ pub struct Window {
 ///
 /// Warm-up goes by the order of arrival: leaving out the first to *finish* would favour short
 /// requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Warmup {
     /// That many requests, the first to arrive.
     Requests(u64),

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[cfg(feature = "sweep")]
+mod batches;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod fidelity;
+#[cfg(feature = "cli")]
+mod store;
 #[cfg(feature = "cli")]
 mod sweep;
 mod theory;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_routesim-sweep");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -186,7 +186,7 @@ fn a_folder_that_cannot_be_written_is_found_before_the_work() {
     let output = sweep(&[manifest.to_str().unwrap(), "--out", taken.to_str().unwrap()]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("taken: cannot be made") && stderr.contains("--out"), "{stderr}");
+    assert!(stderr.contains("taken: not a directory") && stderr.contains("hint: "), "{stderr}");
     assert!(!stderr.contains("runs"), "found before the first run: {stderr}");
 }
 
@@ -205,13 +205,13 @@ fn a_closed_pipe_is_no_error() {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
+/// Begins a sweep of long runs and returns it once its runs have begun, with what it says then.
 #[cfg(unix)]
-#[test]
-fn an_interrupt_ends_it_with_130_and_writes_nothing() {
-    let folder = folder("interrupt");
-    let manifest = manifest(&folder, "");
+fn begun(folder: &Path, duration_s: &str) -> (Child, BufReader<ChildStderr>) {
+    let manifest = manifest(folder, "");
     let grid = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, grid.replace("duration_s = 10", "duration_s = 20000")).unwrap();
+    let grid = grid.replace("duration_s = 10", &format!("duration_s = {duration_s}"));
+    fs::write(&manifest, grid).unwrap();
     let out = folder.join("out");
     let mut child = Command::new(PROGRAM)
         .args([manifest.to_str().unwrap(), "--out", out.to_str().unwrap()])
@@ -220,14 +220,51 @@ fn an_interrupt_ends_it_with_130_and_writes_nothing() {
         .unwrap();
     // The line that the runs begin comes when the handler stands.
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    read_until(&mut stderr, "grid: 24 runs");
+    (child, stderr)
+}
+
+#[cfg(unix)]
+fn read_until(stderr: &mut BufReader<ChildStderr>, what: &str) {
     let mut said = String::new();
-    while !said.contains("grid: 24 runs") {
+    while !said.contains(what) {
         assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
     }
+}
+
+#[cfg(unix)]
+fn interrupt(child: &Child) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_what_is_done_and_leaves_no_draft() {
+    let folder = folder("interrupt");
+    let (mut child, mut stderr) = begun(&folder, "20000");
+    interrupt(&child);
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75), "{said}");
+    assert!(said.contains("stopped: ") && said.contains("the same command goes on"), "{said}");
+    let files = fs::read_dir(folder.join("out")).unwrap();
+    let mut files: Vec<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["parts", "store.json"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_ends_it_at_once_with_130() {
+    let folder = folder("twice");
+    let (mut child, mut stderr) = begun(&folder, "2000000");
+    interrupt(&child);
+    read_until(&mut stderr, "once more ends at once");
+    interrupt(&child);
+    let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("interrupted: "), "{said}");
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing is left, drafts neither");
+    assert!(said.contains("ended at once"), "{said}");
 }

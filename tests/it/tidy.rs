@@ -11,9 +11,9 @@ use std::{fmt, fs};
 use code::{code_of, found, uses};
 
 /// The modules from the ground up: each uses only those before it.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "units", "document", "rng", "stats", "trace", "workload", "cluster", "router", "engine",
-    "metrics", "scenario", "tables", "study", "sweep", "report", "cli",
+    "metrics", "scenario", "tables", "store", "study", "sweep", "report", "cli",
 ];
 
 /// The simulator's slow twin, for tests: it may use any layer, and none may use it.
@@ -23,15 +23,16 @@ const TWIN: &str = "oracle";
 const STRANGERS: [(&str, &str); 2] = [("router", "cluster"), ("cluster", "router")];
 
 /// Crates and their only homes.
-const FENCES: [(&str, &[&str]); 8] = [
+const FENCES: [(&str, &[&str]); 9] = [
     ("argmin", &["study"]),
     ("argmin_math", &["study"]),
     ("toml_edit", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ctrlc", &["cli"]),
-    ("rayon", &["study", "sweep"]),
+    ("rayon", &["store", "study", "sweep"]),
     ("polars", &["tables"]),
+    ("sha2", &["store"]),
 ];
 
 /// What only `cli` and the programs may do: talk, stop, read the clock and the environment.
@@ -292,7 +293,7 @@ fn fenced_crates_are_found() {
         ("sweep/plan.rs", "use clap::Parser;", "1: `clap` outside cli"),
         ("report/mod.rs", "use indicatif as bars;", "1: `indicatif` outside cli"),
         ("bin/routesim.rs", "\nctrlc::set_handler();", "2: `ctrlc` outside cli"),
-        ("engine/sim.rs", "use {rayon::join};", "1: `rayon` outside study, sweep"),
+        ("engine/sim.rs", "use {rayon::join};", "1: `rayon` outside store, study, sweep"),
         ("report/csv.rs", "fn f(t: polars::Frame) {}", "1: `polars` outside tables"),
     ] {
         assert_eq!(planted(path, text), [fault]);

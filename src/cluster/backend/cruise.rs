@@ -2,7 +2,7 @@
 
 use crate::units::{SimDuration, SimTime};
 
-use super::{Backend, Flight};
+use super::{Backend, Flight, within_horizon};
 use crate::cluster::step::{DecodeLine, LONGEST_STEP_PS, SHORTEST_STEP_PS};
 use crate::cluster::work::Progress;
 
@@ -61,14 +61,14 @@ impl Stride {
 impl Backend {
     /// When something that others can see may happen here next, if nothing comes from outside: a
     /// request is done, or, `with_cache`, the cache changes. Never too late; [`SimTime::MAX`]
-    /// when nothing will.
+    /// when nothing will before the [horizon](super::HORIZON).
     pub fn next_change(&self, with_cache: bool) -> SimTime {
         let next = self.next_event();
         let first_launch = self.wake_at != SimTime::MAX;
         if next == SimTime::MAX || first_launch || self.flight(self.ended + 1).finishing > 0 {
             return next;
         }
-        if with_cache { self.next_cache_change(next) } else { self.next_end() }
+        within_horizon(if with_cache { self.next_cache_change(next) } else { self.next_end() })
     }
 
     fn next_cache_change(&self, next: SimTime) -> SimTime {
@@ -76,7 +76,9 @@ impl Backend {
             return next;
         }
         let steps = self.decodes.first_end() - self.composed;
-        let need = self.decodes.blocks_over(self.composed + 1, steps);
+        // Before the step that ends a request does so, all steps up to that one are composed, and
+        // with two in flight the one after it.
+        let need = self.decodes.blocks_over(self.composed + 1, steps + self.depth - 1);
         let room = self.cache.dead_head(u32::try_from(need).unwrap_or(u32::MAX));
         if need <= u64::from(room) { self.time_after(steps).unwrap_or(next) } else { next }
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::block_size::BlockSize;
-use super::ends::Ends;
+use super::ends::{End, Ends};
 use super::slots::{Slot, Slots};
+use crate::cluster::step::StepModel;
 
 /// All requests that are in the next step for one token each.
 ///
@@ -27,7 +28,8 @@ pub(super) struct Decodes {
 const FEW_BINS: usize = 32;
 
 impl Decodes {
-    pub(super) fn new(block_size: BlockSize, with_longest: bool) -> Self {
+    pub(super) fn new(block_size: BlockSize, step_model: &StepModel) -> Self {
+        let asks_for_longest = step_model.asks_for_longest_context();
         Self {
             count: 0,
             measured: 0,
@@ -35,7 +37,7 @@ impl Decodes {
             bins: vec![0; block_size.tokens() as usize],
             block_size,
             ends: Ends::new(),
-            longest: with_longest.then(BTreeSet::new),
+            longest: asks_for_longest.then(BTreeSet::new),
         }
     }
 
@@ -75,7 +77,7 @@ impl Decodes {
         self.sum_base += slot.base;
         let bin = self.bin(slot.base);
         self.bins[bin] += 1;
-        self.ends.add(number, slot.last_step, step);
+        self.ends.add(End { step: slot.last_step, slot: number }, step);
         if let Some(longest) = &mut self.longest {
             longest.insert((slot.base, number));
         }
@@ -84,7 +86,7 @@ impl Decodes {
 
     /// A request leaves that is preempted.
     pub(super) fn leave(&mut self, number: u32, slot: &Slot) {
-        self.ends.remove(number, slot.last_step);
+        self.ends.remove(End { step: slot.last_step, slot: number });
         self.forget(number, slot);
     }
 

@@ -7,6 +7,13 @@ const AHEAD: usize = 1_024;
 const WORDS: usize = AHEAD / 64;
 const NONE: u32 = u32::MAX;
 
+/// The last step of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End {
+    pub(super) step: u64,
+    pub(super) slot: u32,
+}
+
 /// Slots by their last step. To add, to find the first and to take it out cost the same however
 /// many there are; only what ends more than [`AHEAD`] steps from now stands in a tree.
 #[derive(Debug)]
@@ -19,7 +26,7 @@ pub(super) struct Ends {
     next: Vec<u32>,
     /// All in buckets end from this step on, and less than [`AHEAD`] steps after it.
     from: u64,
-    later: BTreeSet<(u64, u32)>,
+    later: BTreeSet<End>,
     /// The earliest last step; `u64::MAX` when nobody is left.
     first: u64,
 }
@@ -44,26 +51,27 @@ impl Ends {
 
     /// Adds a slot during step `now`, before which nobody ends any more.
     #[inline]
-    pub(super) fn add(&mut self, slot: u32, last_step: u64, now: u64) {
+    pub(super) fn add(&mut self, end: End, now: u64) {
         self.from = self.from.max(now);
-        self.first = self.first.min(last_step);
-        if last_step - self.from >= AHEAD as u64 {
-            self.later.insert((last_step, slot));
+        self.first = self.first.min(end.step);
+        if end.step - self.from >= AHEAD as u64 {
+            self.later.insert(end);
             return;
         }
-        let bucket = bucket_of(last_step);
-        let place = slot as usize;
+        let bucket = bucket_of(end.step);
+        let place = end.slot as usize;
         if place >= self.next.len() {
             self.next.resize(place + 1, NONE);
         }
-        self.next[place] = std::mem::replace(&mut self.buckets[bucket], slot);
+        self.next[place] = std::mem::replace(&mut self.buckets[bucket], end.slot);
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
     }
 
     /// Takes out a slot that does not get so far.
-    pub(super) fn remove(&mut self, slot: u32, last_step: u64) {
-        if !self.later.remove(&(last_step, slot)) {
-            let bucket = bucket_of(last_step);
+    pub(super) fn remove(&mut self, end: End) {
+        let End { step, slot } = end;
+        if !self.later.remove(&end) {
+            let bucket = bucket_of(step);
             let after = self.next[slot as usize];
             if self.buckets[bucket] == slot {
                 self.buckets[bucket] = after;
@@ -76,7 +84,7 @@ impl Ends {
             }
             self.note_emptied(bucket);
         }
-        if last_step == self.first {
+        if step == self.first {
             self.first = self.find_first();
         }
     }
@@ -90,7 +98,7 @@ impl Ends {
         let bucket = bucket_of(step);
         let slot = self.buckets[bucket];
         let slot = if slot == NONE {
-            self.later.pop_first().expect("somebody ends with the first step").1
+            self.later.pop_first().expect("somebody ends with the first step").slot
         } else {
             self.buckets[bucket] = self.next[slot as usize];
             self.note_emptied(bucket);
@@ -110,7 +118,7 @@ impl Ends {
 
     #[inline]
     fn find_first(&self) -> u64 {
-        let later = self.later.first().map_or(u64::MAX, |(step, _)| *step);
+        let later = self.later.first().map_or(u64::MAX, |end| end.step);
         let start = bucket_of(self.from);
         let (word, bit) = (start / 64, start % 64);
         let mut bits = self.occupied[word] & (u64::MAX << bit);
@@ -152,16 +160,17 @@ mod tests {
             for (kind, slot, steps) in changes {
                 match kind {
                     0 | 1 => {
-                        if known.iter().all(|(_, other)| *other != slot) {
-                            ends.add(slot, now + 1 + steps, now);
-                            known.insert((now + 1 + steps, slot));
+                        if known.iter().all(|end: &End| end.slot != slot) {
+                            let end = End { step: now + 1 + steps, slot };
+                            ends.add(end, now);
+                            known.insert(end);
                         }
                     }
                     2 => {
-                        let entry = known.iter().find(|(_, other)| *other == slot).copied();
-                        if let Some((step, _)) = entry {
-                            ends.remove(slot, step);
-                            known.remove(&(step, slot));
+                        let end = known.iter().find(|end| end.slot == slot).copied();
+                        if let Some(end) = end {
+                            ends.remove(end);
+                            known.remove(&end);
                         }
                     }
                     _ => {
@@ -172,13 +181,13 @@ mod tests {
                             popped.push(slot);
                         }
                         popped.sort_unstable();
-                        let ended = known.iter().take_while(|(step, _)| *step == now);
-                        let ended: Vec<u32> = ended.map(|(_, slot)| *slot).collect();
+                        let ended = known.iter().take_while(|end| end.step == now);
+                        let ended: Vec<u32> = ended.map(|end| end.slot).collect();
                         prop_assert_eq!(popped, ended);
-                        known.retain(|(step, _)| *step != now);
+                        known.retain(|end| end.step != now);
                     }
                 }
-                let first = known.first().map_or(u64::MAX, |(step, _)| *step);
+                let first = known.first().map_or(u64::MAX, |end| end.step);
                 prop_assert_eq!(ends.first(), first);
             }
         }

@@ -91,7 +91,8 @@ pub struct Backend {
 
 impl Backend {
     /// Makes an idle backend with an empty cache. `segments` are those of the requests that it
-    /// will be given, in its own block size.
+    /// will be given, in its own block size. `spec` must be one that
+    /// [`BackendSpec::check`] takes.
     pub fn new(spec: &BackendSpec, segments: Arc<Segments>, window: Window) -> Self {
         let block_size = BlockSize::new(spec.kv_block_size);
         Self {
@@ -101,7 +102,7 @@ impl Backend {
             max_batch_size: spec.max_batch_size,
             max_queue_depth: spec.max_queue_depth,
             long_prefill_tokens: spec.long_prefill_tokens.unwrap_or(u32::MAX),
-            decodes: Decodes::new(block_size, spec.step_model.asks_for_longest_context()),
+            decodes: Decodes::new(block_size, &spec.step_model),
             block_size,
             depth: if spec.async_scheduling { 2 } else { 1 },
             cache: PrefixCache::new(spec.usable_blocks()),
@@ -161,9 +162,10 @@ impl Backend {
         self.numbers().map(|number| &self.slots[number].work)
     }
 
-    /// Returns whether something would happen here after all that was carried out.
+    /// Returns whether something would happen here after all that was carried out, were there no
+    /// [`HORIZON`].
     pub fn is_cut_off(&self) -> bool {
-        self.next_event() != SimTime::MAX
+        self.next_in_line() != SimTime::MAX
     }
 
     /// Puts a request on the waiting queue. The backend must have been advanced to `now`.
@@ -207,7 +209,7 @@ impl Backend {
     pub fn advance(&mut self, until: SimTime, progress: &mut impl Progress) {
         let until = until.min(HORIZON + SimDuration::from_ps(1));
         loop {
-            let at = self.next_event();
+            let at = self.next_in_line();
             if at >= until {
                 break;
             }
@@ -225,9 +227,15 @@ impl Backend {
     }
 
     /// Returns when something happens here next, if nothing comes from outside; [`SimTime::MAX`]
-    /// when nothing will.
+    /// when nothing will before the [`HORIZON`].
     #[inline]
     pub fn next_event(&self) -> SimTime {
+        within_horizon(self.next_in_line())
+    }
+
+    /// What would happen next, beyond the horizon too.
+    #[inline]
+    fn next_in_line(&self) -> SimTime {
         self.flight(self.ended + 1).end.min(self.wake_at)
     }
 
@@ -257,4 +265,10 @@ impl Backend {
     fn flight_mut(&mut self, step: u64) -> &mut Flight {
         &mut self.flights[usize::from(step % 2 == 1)]
     }
+}
+
+/// What lies beyond the horizon never comes.
+#[inline]
+fn within_horizon(at: SimTime) -> SimTime {
+    if at > HORIZON { SimTime::MAX } else { at }
 }

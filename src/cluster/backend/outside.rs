@@ -6,7 +6,7 @@ use crate::units::{RequestId, SimDuration, SimTime};
 use super::decodes::Decodes;
 use super::slots::{Running, Slots};
 use super::steps::Flight;
-use super::{Backend, Stage};
+use super::{Backend, HORIZON, Stage};
 use crate::cluster::prefix_cache::CacheEvent;
 use crate::cluster::work::{Left, Progress};
 
@@ -14,9 +14,12 @@ impl Backend {
     /// Carries out everything that happens before `at` and then the step that ends at it, if one
     /// does: all but an idle backend's start at `at`, which comes last within an instant. So
     /// whoever answers to the end of a request can have the answer arrive at the same instant,
-    /// here or on another backend.
+    /// here or on another backend. Beyond the [`HORIZON`] no step ends.
     pub fn end_step_at(&mut self, at: SimTime, progress: &mut impl Progress) {
         self.advance(at, progress);
+        if at > HORIZON {
+            return;
+        }
         if self.flight(self.ended + 1).end == at {
             self.end_step(progress);
             self.cache.set_time(at);
@@ -32,10 +35,11 @@ impl Backend {
     /// gives out that step's tokens: the same, as no block is taken in between.
     pub fn cancel(&mut self, request: RequestId, now: SimTime) -> Option<Left> {
         let number = self.number_of(request)?;
-        let left = self.left(number);
+        let parked = self.parked.iter().position(|parked| *parked == number);
+        let left = if parked.is_some() { self.left_parked(number) } else { self.left(number) };
         self.note_load(now);
         self.forget_in_flight(number);
-        if let Some(at) = self.parked.iter().position(|parked| *parked == number) {
+        if let Some(at) = parked {
             self.parked.remove(at);
         } else if self.slots[number].stage == Stage::Waiting {
             self.waiting.retain(|waiting| *waiting != number);
@@ -43,7 +47,6 @@ impl Backend {
             self.stop_running(number);
         }
         self.give_back(number);
-        self.slots[number].stage = Stage::Waiting;
         self.slots.remove(number);
         self.blocked = false;
         self.wake_if_idle(now);
@@ -59,7 +62,9 @@ impl Backend {
     /// next step is a first launch.
     pub fn interrupt(&mut self, now: SimTime) -> Vec<Left> {
         self.note_load(now);
-        let lost: Vec<Left> = self.numbers().map(|number| self.left(number)).collect();
+        let unfinished = self.unfinished().map(|number| self.left(number));
+        let parked = self.parked.iter().map(|number| self.left_parked(*number));
+        let lost: Vec<Left> = unfinished.chain(parked).collect();
         // Busy time was counted to the ends of the steps in flight; the first may not have begun.
         let until = now.max(self.first_start).max(self.window.from);
         let not_run = self.last_end.saturating_since(until);
@@ -70,7 +75,7 @@ impl Backend {
         self.waiting.clear();
         self.running = Running::default();
         self.prefilling.clear();
-        self.decodes = Decodes::new(self.block_size, self.step_model.asks_for_longest_context());
+        self.decodes = Decodes::new(self.block_size, &self.step_model);
         self.parked.clear();
         self.orphans.clear();
         self.blocked = false;
@@ -88,7 +93,7 @@ impl Backend {
     ///
     /// # Panics
     ///
-    /// When it holds something already.
+    /// When the cache holds content already: who listens must hear of all of it.
     pub fn listen_to_cache(&mut self) {
         self.cache.listen();
     }
@@ -105,18 +110,26 @@ impl Backend {
 
     /// The slots of all requests: running, waiting and parked ones.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
-        let running = (0..self.running.places()).filter_map(|place| self.running.at(place));
-        let running = running.map(|(number, _)| number);
-        running.chain(self.waiting.iter().chain(&self.parked).copied())
+        self.unfinished().chain(self.parked.iter().copied())
     }
 
-    /// What a request has when it leaves.
+    /// The slots of those that run or wait.
+    fn unfinished(&self) -> impl Iterator<Item = u32> {
+        let running = (0..self.running.places()).filter_map(|place| self.running.at(place));
+        let running = running.map(|(number, _)| number);
+        running.chain(self.waiting.iter().copied())
+    }
+
+    /// What a request has when it leaves that is done here.
+    fn left_parked(&self, number: u32) -> Left {
+        let work = self.slots[number].work;
+        Left { work, made_tokens: work.output_here() }
+    }
+
+    /// What a request has when it leaves while it runs or waits.
     fn left(&self, number: u32) -> Left {
         let slot = &self.slots[number];
         let mut work = slot.work;
-        if self.parked.contains(&number) {
-            return Left { work, made_tokens: work.output_here() };
-        }
         let decodes = matches!(slot.stage, Stage::Decoding | Stage::Finishing);
         if decodes && slot.first_step <= self.ended {
             work.facts.last_token = self.ended_at.into();

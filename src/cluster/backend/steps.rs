@@ -56,14 +56,12 @@ impl Backend {
     /// Puts a composed step behind those in flight.
     fn launch(&mut self, shape: &BatchShape, now: SimTime) {
         let mut start = self.last_end.max(now);
-        if self.composed == 0 && self.step_model.first_launch().as_ps() > 0 {
+        if self.composed == 0 {
             start += self.step_model.first_launch();
-            if self.depth > 1 {
+            self.first_start = start;
+            if self.depth > 1 && start > now {
                 self.wake_at = start;
             }
-        }
-        if self.composed == 0 {
-            self.first_start = start;
         }
         let end = start + self.step_model.step_time(shape);
         self.composed += 1;

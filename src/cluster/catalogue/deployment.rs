@@ -350,7 +350,13 @@ mod tests {
     fn more_gpus_are_faster_by_less_than_their_number() {
         for model in ["Llama-3.1-70B", "Mixtral-8x7B"] {
             let at = |degree| StepModel::linear(&deployment("H200", model, degree).preset());
-            let decode = |degree| at(degree).decode_line(64).step_time(64_000, 1_000).as_ms();
+            let shape = BatchShape {
+                decodes: 64,
+                context_tokens: 64_000,
+                longest_context: 1_000,
+                ..BatchShape::default()
+            };
+            let decode = |degree| at(degree).step_time(&shape).as_ms();
             assert!(decode(4) < decode(2) && decode(4) > decode(2) / 2.0, "{model}");
         }
     }

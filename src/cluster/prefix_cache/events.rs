@@ -61,7 +61,7 @@ impl PrefixCache {
     ///
     /// # Panics
     ///
-    /// When it holds something already.
+    /// When it holds content already.
     pub fn listen(&mut self) {
         assert!(self.live.is_empty(), "who listens must hear from the start");
         self.journal.get_or_insert_default();

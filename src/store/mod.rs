@@ -1,0 +1,39 @@
+//! The store of a sweep: finished runs, as files that nothing can half-write.
+//!
+//! ```text
+//! results/<name>/store.json                  whose results these are
+//! results/<name>/parts/<2 hex>/<32 hex>.parquet   a batch of finished runs
+//! results/<name>/parts/<2 hex>/.tmp-…        a part on its way, or what a killed process left
+//! ```
+//!
+//! A part is named by the SHA-256 of its bytes, so reading it verifies it. It is written beside its
+//! place, brought to the disk and renamed; nothing is appended to and no part is deleted. Any number
+//! of processes may write and read one store at once: the store is the union of its parts, by
+//! `run_id`. A run that is there twice must have the same results twice.
+//!
+//! Parts say which engine made them. Those of another engine are left alone and count for nothing.
+
+mod digest;
+mod error;
+mod files;
+mod folder;
+mod part;
+mod stored;
+
+#[cfg(test)]
+mod tests;
+
+pub use digest::{file_sha256, sha256_hex};
+pub use error::StoreError;
+pub use folder::{Index, Store};
+pub use stored::{Damaged, Stored};
+
+/// The version of the layout of a store. A store of a later one is refused.
+pub const STORE_SCHEMA: u32 = 1;
+
+/// The column of a run's id: first in every part.
+pub const RUN_ID: &str = "run_id";
+/// The column of the hash over a run's results.
+pub const RESULT_HASH: &str = "result_hash";
+/// The column that says how a run ended.
+pub const STATUS: &str = "status";

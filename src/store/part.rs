@@ -1,0 +1,125 @@
+//! One part: a batch of finished runs as the bytes of a file.
+
+use std::path::Path;
+
+use crate::tables::{Frame, Metadata, ParquetFile, TableError};
+use crate::tables::{put_first, row_bytes, texts, write_small_parquet};
+
+use super::digest::sha256_hex;
+use super::{RESULT_HASH, RUN_ID, STORE_SCHEMA};
+
+/// Digits of the name of a part.
+const NAME_DIGITS: usize = 32;
+/// Digits of the hash over a run's results: a pair of different results must not have one, and
+/// there are but a few for each run.
+const RESULT_DIGITS: usize = 16;
+const ENDING: &str = ".parquet";
+
+/// Facts in the footer of a part.
+const SCHEMA_KEY: &str = "routesim.store_schema";
+const ENGINE_KEY: &str = "routesim.engine";
+
+/// A part as the bytes of its file.
+pub(super) struct Part {
+    /// The file's name.
+    pub(super) name: String,
+    /// What is in it.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What the file of a part turned out to be.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// Runs of the engine that was asked for.
+    Ours(Frame),
+    /// Runs of another engine, or in a layout of another version.
+    Other(String),
+    /// Not what was written; why.
+    Damaged(String),
+}
+
+impl Loaded {
+    /// Returns how many runs it has, of the engine that was asked for.
+    pub(super) fn num_runs(&self) -> usize {
+        match self {
+            Self::Ours(frame) => frame.height(),
+            Self::Other(_) | Self::Damaged(_) => 0,
+        }
+    }
+}
+
+impl Part {
+    /// Adds the hashes of results and makes the bytes: equal rows give equal bytes.
+    pub(super) fn new(mut frame: Frame, fingerprint: &str) -> Result<Self, TableError> {
+        let rows = row_bytes(&frame, &[RUN_ID])?;
+        let hashes = rows.iter().map(|row| sha256_hex(row)[..RESULT_DIGITS].to_owned());
+        let hashes: Vec<String> = hashes.collect();
+        let ids: Vec<String> = texts(&frame, RUN_ID)?.into_iter().map(str::to_owned).collect();
+        frame.drop_in_place(RUN_ID)?;
+        let mut frame = put_first(frame, vec![(RUN_ID, ids), (RESULT_HASH, hashes)])?;
+        let metadata = Metadata(vec![
+            (SCHEMA_KEY.to_owned(), STORE_SCHEMA.to_string()),
+            (ENGINE_KEY.to_owned(), fingerprint.to_owned()),
+        ]);
+        let mut bytes = Vec::new();
+        write_small_parquet(&mut frame, &metadata, &mut bytes)?;
+        let name = format!("{}{ENDING}", name_of(&bytes));
+        Ok(Self { name, bytes })
+    }
+}
+
+/// Returns whether a path is that of a part: its name, in the folder of its first two digits.
+pub(super) fn is_part(path: &Path) -> bool {
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_str().map(str::to_owned);
+    let folder = path.parent().map(|folder| text(folder.file_name()));
+    let (Some(name), Some(Some(folder))) = (text(path.file_name()), folder) else {
+        return false;
+    };
+    let digits = name.strip_suffix(ENDING).unwrap_or_default();
+    digits.len() == NAME_DIGITS
+        && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        && digits.starts_with(&folder)
+        && folder.len() == 2
+}
+
+/// Reads a part: its bytes must be those that its name stands for.
+pub(super) fn load(path: &Path, fingerprint: &str, columns: Option<&[&str]>) -> Loaded {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Loaded::Damaged(error.to_string()),
+    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    if name_of(&bytes) != name {
+        return Loaded::Damaged("its content is not what was written".to_owned());
+    }
+    decode(&bytes, fingerprint, columns).unwrap_or_else(|error| Loaded::Damaged(error.to_string()))
+}
+
+/// Returns whether a file holds what its name says.
+pub(super) fn is_whole(path: &Path, part: &Part) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| bytes == part.bytes)
+}
+
+fn decode(bytes: &[u8], fingerprint: &str, columns: Option<&[&str]>) -> Result<Loaded, TableError> {
+    let file = ParquetFile::open(bytes)?;
+    let Some(engine) = file.metadata(ENGINE_KEY) else {
+        return Ok(Loaded::Damaged("a table, but no part of a store".to_owned()));
+    };
+    let schema = file.metadata(SCHEMA_KEY).unwrap_or_default();
+    if schema != STORE_SCHEMA.to_string() {
+        return Ok(Loaded::Other(format!("{engine}, store schema {schema}")));
+    }
+    if engine != fingerprint {
+        return Ok(Loaded::Other(engine.to_owned()));
+    }
+    let frame = file.rows(columns)?;
+    texts(&frame, RUN_ID)?;
+    Ok(Loaded::Ours(frame))
+}
+
+fn name_of(bytes: &[u8]) -> String {
+    let mut digits = sha256_hex(bytes);
+    digits.truncate(NAME_DIGITS);
+    digits
+}

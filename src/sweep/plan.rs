@@ -1,0 +1,135 @@
+//! The runs of a grid by their ids: what is done, what is to do, and the table of all.
+
+use std::collections::BTreeMap;
+
+use crate::store::{RUN_ID, Stored};
+use crate::tables::{
+    Frame, RunIndex, RunRow, TableError, in_order_of, results_frame, side_by_side, stacked,
+    text_column,
+};
+
+use super::grid::Grid;
+use super::identity::Identity;
+
+/// Every run of a grid, in the order of its table, with its id.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    runs: Vec<RunIndex>,
+    run_ids: Vec<String>,
+}
+
+/// A part of a plan: one of several that together are all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// The table of runs, as far as they are done.
+#[derive(Debug)]
+pub struct Gathered {
+    /// A row for each run that is done, in the order of the grid.
+    pub runs: Frame,
+    /// Runs that are not.
+    pub missing: usize,
+}
+
+impl Shard {
+    /// All of it.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+}
+
+impl Plan {
+    /// Lists the runs of a grid.
+    pub fn new(grid: &Grid, identity: &Identity) -> Self {
+        let runs: Vec<RunIndex> = grid.runs().collect();
+        let seeds = &grid.manifest.seeds;
+        let run_ids = runs.iter().map(|run| identity.run_id(run.cell, seeds[run.seed])).collect();
+        Self { runs, run_ids }
+    }
+
+    /// Returns the number of runs.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Returns whether there is no run.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Returns the ids, in the order of the grid.
+    pub fn run_ids(&self) -> impl Iterator<Item = &str> {
+        self.run_ids.iter().map(String::as_str)
+    }
+
+    /// Returns the runs of a shard that `is_done` does not know, in the order of the grid.
+    ///
+    /// Shards deal the runs out by their ids, so that each has its share of the long and the
+    /// short, and the same run is in the same shard of as many whatever else is done.
+    pub fn to_do(&self, shard: Shard, is_done: impl Fn(&str) -> bool) -> Vec<RunIndex> {
+        let mut by_id: Vec<usize> = (0..self.len()).collect();
+        if shard.count > 1 {
+            by_id.sort_unstable_by_key(|at| &self.run_ids[*at]);
+        }
+        let mut own: Vec<usize> =
+            by_id.into_iter().skip(shard.index).step_by(shard.count).collect();
+        own.sort_unstable();
+        own.retain(|at| !is_done(&self.run_ids[*at]));
+        own.into_iter().map(|at| self.runs[at]).collect()
+    }
+
+    /// Makes the table of a batch for the store: the ids of its runs and what came of them.
+    ///
+    /// # Errors
+    ///
+    /// When polars refuses, which would be our fault.
+    pub fn batch(&self, grid: &Grid, rows: &[RunRow]) -> Result<Frame, TableError> {
+        let run_ids = rows.iter().map(|row| self.run_ids[self.place(grid, row.index)].as_str());
+        let ids = text_column(RUN_ID, run_ids.collect())?;
+        side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)
+    }
+
+    /// Puts the table of runs together: from the store, and from `failed`, which it does not keep.
+    ///
+    /// # Errors
+    ///
+    /// When polars refuses, which would be our fault.
+    pub fn gather(
+        &self,
+        grid: &Grid,
+        stored: &Stored,
+        failed: &[RunRow],
+    ) -> Result<Gathered, TableError> {
+        let terms = grid.slo_columns();
+        let mut failed: BTreeMap<RunIndex, &RunRow> =
+            failed.iter().map(|row| (row.index, row)).collect();
+        let mut done = Vec::new();
+        let mut ids = Vec::new();
+        for (run, run_id) in self.runs.iter().zip(&self.run_ids) {
+            if stored.row(run_id).is_some() {
+                failed.remove(run);
+                done.push(*run);
+                ids.push(run_id.as_str());
+            }
+        }
+        let like = results_frame(&[], &terms)?;
+        let kept = in_order_of(&like, &stored.select(ids.into_iter())?)?;
+        let lost: Vec<RunRow> = failed.values().map(|row| (*row).clone()).collect();
+        let lost = (failed.keys().copied().collect(), results_frame(&lost, &terms)?);
+        let missing = self.len() - done.len() - failed.len();
+        let mut places: Vec<RunIndex> = done.iter().chain(failed.keys()).copied().collect();
+        places.sort_unstable();
+        let results = stacked(vec![(done, kept), lost])?;
+        let run_ids = places.iter().map(|run| self.run_ids[self.place(grid, *run)].as_str());
+        let ids = text_column(RUN_ID, run_ids.collect())?;
+        let axes = side_by_side(&ids, &grid.axes(&places)?)?;
+        Ok(Gathered { runs: side_by_side(&axes, &results)?, missing })
+    }
+
+    fn place(&self, grid: &Grid, run: RunIndex) -> usize {
+        run.cell * grid.manifest.seeds.len() + run.seed
+    }
+}

@@ -1,0 +1,223 @@
+//! A sweep that is killed, split, run twice at once or hurt on the disk loses nothing and tells the
+//! same.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use routesim::rng::Stream;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_routesim-sweep");
+
+/// How often sweeps are killed; `ROUTESIM_KILLS` asks for more.
+const KILLS: u32 = 12;
+
+/// Algorithms × rates × seeds of [`manifest`].
+const RUNS: usize = 2 * 4 * 150;
+
+/// A folder of its own for each test, empty at its start, with a manifest of many small runs.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("store").join(test);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("fleet.toml"), "[cluster]\nnum_backends = 4\n").unwrap();
+    fs::write(folder.join("many.toml"), manifest("", 150)).unwrap();
+    folder
+}
+
+fn manifest(before: &str, seeds: u32) -> String {
+    format!(
+        "{before}schema = 1\nname = \"many\"\n[grid]\nconfigs = [\"fleet.toml\"]\n\
+         algorithms = [\"round_robin\", \"least_outstanding\"]\nrates = [5, 10, 20, 30]\n\
+         seeds = {seeds}\n[workload]\nduration_s = 30\n[workload.generator]\n\
+         [slo]\nttft_p95_ms = 500\n"
+    )
+}
+
+fn command(folder: &Path, out: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).args(["many.toml", "--out", out]).current_dir(folder);
+    command
+}
+
+fn run(folder: &Path, out: &str, arguments: &[&str]) -> Output {
+    command(folder, out, arguments).output().unwrap()
+}
+
+fn begin(folder: &Path, out: &str) -> Child {
+    let mut command = command(folder, out, &["run"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    stderr(output)
+}
+
+/// The tables and the answer, which must not depend on how a sweep came about.
+fn results(folder: &Path, out: &str, output: &Output) -> [Vec<u8>; 4] {
+    let file = |name: &str| fs::read(folder.join(out).join(name)).unwrap();
+    [file("runs.parquet"), file("cells.parquet"), file("cells.csv"), output.stdout.clone()]
+}
+
+fn parts(folder: &Path, out: &str) -> Vec<PathBuf> {
+    let mut parts = Vec::new();
+    let Ok(folders) = fs::read_dir(folder.join(out).join("parts")) else { return parts };
+    for folder in folders {
+        let files = fs::read_dir(folder.unwrap().path()).unwrap();
+        parts.extend(files.map(|file| file.unwrap().path()));
+    }
+    parts.retain(|path| path.extension().is_some_and(|ending| ending == "parquet"));
+    parts.sort();
+    parts
+}
+
+#[expect(clippy::disallowed_methods, reason = "asks how long the test may take")]
+fn kills() -> u32 {
+    std::env::var("ROUTESIM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
+#[test]
+fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_bytes() {
+    let folder = folder("killed");
+    let whole = run(&folder, "whole", &["run"]);
+    succeeds(&whole);
+    let mut moments = Stream::new(7, "test", 0);
+    let mut round = 0;
+    let mut kept = 0;
+    while round < kills() {
+        // A few kills to a store, so that most of them hit one that is half full.
+        let out = format!("killed{}", round / 4);
+        for _ in 0..4 {
+            let mut child = begin(&folder, &out);
+            sleep(Duration::from_secs_f64(0.02 + 0.6 * moments.uniform()));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            round += 1;
+        }
+        kept += parts(&folder, &out).len();
+        let rest = run(&folder, &out, &["run", "--threads", "1"]);
+        succeeds(&rest);
+        assert_eq!(results(&folder, &out, &rest), results(&folder, "whole", &whole), "{out}");
+    }
+    assert!(kept > 0, "no kill came late enough to leave anything");
+}
+
+#[test]
+fn shards_put_together_are_the_whole_however_many_there_are() {
+    let folder = folder("shards");
+    let whole = run(&folder, "whole", &["run"]);
+    succeeds(&whole);
+    for count in [1, 3, 7] {
+        let out = format!("of{count}");
+        for index in (0..count).rev() {
+            succeeds(&run(&folder, &out, &["run", "--shard", &format!("{index}/{count}")]));
+            if index == 1 {
+                let early = run(&folder, &out, &["merge"]);
+                assert_eq!(early.status.code(), Some(3), "a shard is missing");
+                assert!(stderr(&early).contains("runs are missing"), "{}", stderr(&early));
+            }
+        }
+        let merged = run(&folder, &out, &["merge"]);
+        succeeds(&merged);
+        assert_eq!(results(&folder, &out, &merged), results(&folder, "whole", &whole), "{count}");
+    }
+}
+
+#[test]
+fn two_processes_may_fill_one_store() {
+    let folder = folder("two");
+    let whole = run(&folder, "whole", &["run"]);
+    succeeds(&whole);
+    let mut first = begin(&folder, "both");
+    let second = run(&folder, "both", &["run"]);
+    succeeds(&second);
+    assert!(first.wait().unwrap().success());
+    assert_eq!(results(&folder, "both", &second), results(&folder, "whole", &whole));
+}
+
+#[test]
+fn only_what_is_new_in_a_manifest_runs() {
+    let folder = folder("grown");
+    fs::write(folder.join("many.toml"), manifest("", 100)).unwrap();
+    succeeds(&run(&folder, "out", &["run"]));
+    fs::write(folder.join("many.toml"), manifest("# More seeds.\n", 150)).unwrap();
+    let told = succeeds(&run(&folder, "out", &["run"]));
+    assert!(told.contains(&format!("800 of {RUNS} runs were done before")), "{told}");
+    let again = run(&folder, "out", &["run"]);
+    assert!(succeeds(&again).contains(&format!("{RUNS} of {RUNS} runs were done before")));
+    let whole = run(&folder, "whole", &["run"]);
+    assert_eq!(results(&folder, "out", &again)[1..], results(&folder, "whole", &whole)[1..]);
+    let status = run(&folder, "out", &["status"]);
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains(&format!("{RUNS} of {RUNS} runs are done, 0 are not")), "{said}");
+}
+
+#[test]
+fn a_damaged_part_costs_its_own_runs_and_no_others() {
+    let folder = folder("damaged");
+    let whole = run(&folder, "out", &["run"]);
+    succeeds(&whole);
+    let before = results(&folder, "out", &whole);
+    let all = parts(&folder, "out");
+    assert!(all.len() > 2, "{all:?}");
+    let mut bytes = fs::read(&all[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&all[0], &bytes).unwrap();
+    let bytes = fs::read(&all[1]).unwrap();
+    fs::write(&all[1], &bytes[..bytes.len() / 3]).unwrap();
+    let again = run(&folder, "out", &["run"]);
+    let told = succeeds(&again);
+    assert_eq!(told.matches("its runs count as not done").count() % 2, 0, "{told}");
+    assert!(told.contains("runs were done before"), "{told}");
+    assert!(!told.contains(&format!("{RUNS} of {RUNS} runs were done before")), "{told}");
+    assert_eq!(results(&folder, "out", &again), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_that_is_asked_to_stop_keeps_what_it_has_and_says_so() {
+    let folder = folder("stopped");
+    let whole = run(&folder, "whole", &["run"]);
+    for signal in ["-TERM", "-INT"] {
+        let out = format!("stopped{signal}");
+        let mut long = command(&folder, &out, &["run", "--threads", "1"]);
+        let child = long.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        sleep(Duration::from_millis(150));
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let stopped = child.wait_with_output().unwrap();
+        // A quick machine may be done by then.
+        if stopped.status.code() != Some(0) {
+            assert_eq!(stopped.status.code(), Some(75), "{}", stderr(&stopped));
+            assert!(stderr(&stopped).contains("the same command goes on"), "{}", stderr(&stopped));
+            assert!(stopped.stdout.is_empty(), "no answer of a part");
+        }
+        let rest = run(&folder, &out, &["run"]);
+        succeeds(&rest);
+        assert_eq!(results(&folder, &out, &rest), results(&folder, "whole", &whole));
+    }
+}
+
+#[test]
+fn a_store_of_another_sweep_is_left_alone() {
+    let folder = folder("other");
+    succeeds(&run(&folder, "out", &["run"]));
+    let other = manifest("", 150).replace("\"many\"", "\"other\"");
+    fs::write(folder.join("many.toml"), other).unwrap();
+    let refused = run(&folder, "out", &["run"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = stderr(&refused);
+    assert!(told.contains("results of the sweep `many`, not of `other`"), "{told}");
+    assert!(told.contains("hint: give another folder with `--out`"), "{told}");
+}
