@@ -5,6 +5,7 @@
 Without RESULTS it runs a small sweep first. Needs pandas and pyarrow.
 """
 
+import hashlib
 import json
 import math
 import pathlib
@@ -51,11 +52,12 @@ def check(condition: bool, what: str) -> None:
 
 def check_runs(results: pathlib.Path) -> pd.DataFrame:
     runs = pd.read_parquet(results / "runs.parquet")
-    for axis in [*AXES, "seed", "status", "error"]:
+    for axis in ["run_id", *AXES, "seed", "status", "error"]:
         check(axis in runs.columns, f"runs has no column {axis}")
     floats = runs.select_dtypes("float")
     check(not floats.map(math.isinf).any().any(), "an infinite value in runs")
-    plain = {*AXES, "seed", "status", "error", "latency_quantiles"}
+    check(runs["run_id"].is_unique, "two runs with one id")
+    plain = {"run_id", *AXES, "seed", "status", "error", "latency_quantiles"}
     for column in runs.columns:
         check(column in plain or column.endswith(UNITS), f"no unit in the name {column}")
     table = pq.read_table(results / "runs.parquet")
@@ -89,6 +91,16 @@ def check_cells(results: pathlib.Path, runs: pd.DataFrame) -> None:
     check(inside.all(), "a mean outside its interval")
 
 
+def check_parts(results: pathlib.Path, runs: pd.DataFrame) -> None:
+    parts = sorted(results.glob("parts/*/*.parquet"))
+    for part in parts:
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        check(part.stem == digest[:32] and part.parent.name == digest[:2], f"the name of {part}")
+    stored = pd.concat(pd.read_parquet(part) for part in parts)
+    finished = set(runs.loc[runs["status"] == "ok", "run_id"])
+    check(finished <= set(stored["run_id"]), "a finished run that is in no part")
+
+
 def check_sidecars(results: pathlib.Path) -> None:
     provenance = json.loads((results / "provenance.json").read_text())
     check(provenance["schema"] == "routesim.provenance/1", "provenance schema")
@@ -106,6 +118,7 @@ def main() -> None:
         results = pathlib.Path(given) if given else small_sweep(pathlib.Path(folder))
         runs = check_runs(results)
         check_cells(results, runs)
+        check_parts(results, runs)
         check_sidecars(results)
         print(f"read_back: {len(runs)} runs of {results.name} read by pandas {pd.__version__}")
 
