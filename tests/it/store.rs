@@ -221,3 +221,17 @@ fn a_store_of_another_sweep_is_left_alone() {
     assert!(told.contains("results of the sweep `many`, not of `other`"), "{told}");
     assert!(told.contains("hint: give another folder with `--out`"), "{told}");
 }
+
+#[test]
+fn commands_on_nothing_leave_nothing_behind() {
+    let folder = folder("nothing");
+    let merged = run(&folder, "nowhere", &["merge"]);
+    assert_eq!(merged.status.code(), Some(3));
+    assert!(stderr(&merged).contains(&format!("{RUNS} of {RUNS} runs are missing")));
+    succeeds(&run(&folder, "nowhere", &["status"]));
+    let cleaned = Command::new(PROGRAM).args(["gc", "nowhere"]).current_dir(&folder).output();
+    let cleaned = cleaned.unwrap();
+    assert_eq!(cleaned.status.code(), Some(2));
+    assert!(stderr(&cleaned).contains("nowhere: no such folder"), "{}", stderr(&cleaned));
+    assert!(!folder.join("nowhere").exists());
+}

@@ -81,6 +81,12 @@ pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
 
 /// Removes what killed processes left half written.
 pub(super) fn gc(folder: &Path, older_than_h: u32) -> Result<Exit, CliError> {
+    if !folder.is_dir() {
+        let message = format!("{}: no such folder", folder.display());
+        return Err(
+            CliError::new(message).hint("give a folder of results, such as results/capacity")
+        );
+    }
     let age = Duration::from_secs(u64::from(older_than_h) * 3_600);
     let removed = Store::open(folder)?.gc(before(age))?;
     for path in &removed {

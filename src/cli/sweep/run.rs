@@ -56,8 +56,6 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     watch_interrupt(nothing_written);
     let clock = Clock::start();
     let job = Job::open(&args.place.manifest, args.place.out.as_deref())?;
-    job.store.claim(&job.grid.manifest.name)?;
-    let files = ResultFiles::create(job.store.root())?;
     let gathered = job.plan.gather(&job.grid, &job.read()?, &[])?;
     if gathered.missing > 0 && !args.allow_partial {
         let folder = job.store.root().display();
@@ -67,6 +65,8 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
         CliError::new(message).hint(hint).report();
         return Ok(Exit::FailedRuns);
     }
+    job.store.claim(&job.grid.manifest.name)?;
+    let files = ResultFiles::create(job.store.root())?;
     show(&job, files, gathered, args.format, &Made { pool_threads: 1, clock })
 }
 
