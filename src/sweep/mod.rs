@@ -8,6 +8,7 @@
 mod answer;
 mod canonical;
 mod execute;
+mod expr;
 mod grid;
 mod identity;
 mod manifest;
@@ -17,6 +18,7 @@ mod queue;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use execute::{Ended, Pool, StopFlag};
+pub use expr::{Expr, ExprError, Scalar};
 pub use grid::{Grid, GridError};
 pub use identity::{CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};
