@@ -5,9 +5,15 @@
 //! a suggestion. A reader never stops at a fault: it takes the default and goes on, and
 //! [`Document::settle`] gives the value only when there was none.
 
+#[cfg(test)]
+mod asked;
+mod keys;
 mod read;
 mod value;
 
+#[cfg(test)]
+pub(crate) use asked::asked_of;
+pub use keys::{Key, KeyKind, Keys, json_schema};
 pub use read::{Bounds, Item, Table};
 pub use value::{Document, Fault, Faults};
 

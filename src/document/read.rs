@@ -63,7 +63,7 @@ impl<'d> Table<'d> {
 
     /// Returns the value of `key`, if the table has it.
     pub fn item(&mut self, key: &str) -> Option<Item<'d>> {
-        self.known.push(key.to_owned());
+        self.ask(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         let path =
             if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
@@ -72,8 +72,14 @@ impl<'d> Table<'d> {
 
     /// Returns whether the table has `key`.
     pub fn has(&mut self, key: &str) -> bool {
-        self.known.push(key.to_owned());
+        self.ask(key);
         self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    fn ask(&mut self, key: &str) {
+        self.known.push(key.to_owned());
+        #[cfg(test)]
+        self.findings.ask(&self.path, key);
     }
 
     /// Returns the keys of the table in the order of the file.

@@ -83,11 +83,20 @@ impl fmt::Display for Faults {
 
 /// Faults as they are found, with the byte they were found at.
 #[derive(Debug, Default)]
-pub(super) struct Findings(RefCell<Vec<(usize, String, Option<String>)>>);
+pub(super) struct Findings {
+    found: RefCell<Vec<(usize, String, Option<String>)>>,
+    #[cfg(test)]
+    asked: RefCell<std::collections::BTreeSet<String>>,
+}
 
 impl Findings {
     pub(super) fn add(&self, at: usize, message: String, hint: Option<String>) {
-        self.0.borrow_mut().push((at, message, hint));
+        self.found.borrow_mut().push((at, message, hint));
+    }
+
+    #[cfg(test)]
+    pub(super) fn ask(&self, table: &str, key: &str) {
+        self.asked.borrow_mut().insert(super::asked::path(table, key));
     }
 }
 
@@ -126,7 +135,9 @@ impl Document {
         let mut root = Table::root(self, &findings);
         let value = read(&mut root);
         root.close();
-        let found = findings.0.into_inner();
+        #[cfg(test)]
+        super::asked::note(&self.label, findings.asked.take());
+        let found = findings.found.into_inner();
         if found.is_empty() {
             return Ok(value.expect("a reader that gives nothing must say why"));
         }

@@ -1,8 +1,10 @@
 //! A config, a workload and an algorithm, checked: the one road to a result.
 
 mod config;
+mod keys;
 
 pub use config::{Config, ConfigError, TraceSpec, read_warmup};
+pub use keys::{config_keys, config_schema, one_warmup, slo_keys, trace_keys, warmup_keys};
 
 use std::sync::Arc;
 
