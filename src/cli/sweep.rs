@@ -4,6 +4,7 @@ mod job;
 mod look;
 mod provenance;
 mod run;
+mod schema;
 mod shard;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::error::{CliError, Exit};
 
+use schema::SchemaOf;
 use shard::ShardArg;
 
 /// Runs a grid of simulations and says what each algorithm can hold.
@@ -52,6 +54,12 @@ enum Command {
         /// Only what nobody has touched for so many hours
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         older_than: u32,
+    },
+    /// Print a JSON Schema, with which editors complete and check keys
+    Schema {
+        /// Of which file
+        #[arg(value_enum, default_value_t = SchemaOf::Manifest)]
+        of: SchemaOf,
     },
 }
 
@@ -120,6 +128,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Status { place, format }), _) => look::status(&place, format),
         (Some(Command::Merge(args)), _) => run::merge(&args),
         (Some(Command::Gc { folder, older_than }), _) => look::gc(&folder, older_than),
+        (Some(Command::Schema { of }), _) => schema::show(of),
         (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(&args),
         (None, None) => Err(CliError::new("no manifest").hint("routesim-sweep MANIFEST")),
     };
