@@ -1,5 +1,6 @@
 //! The program `routesim-sweep`.
 
+mod init;
 mod job;
 mod look;
 mod provenance;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::error::{CliError, Exit};
 
+use init::InitArgs;
 use schema::SchemaOf;
 use shard::ShardArg;
 
@@ -55,6 +57,8 @@ enum Command {
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         older_than: u32,
     },
+    /// Write a manifest to start from, with every key
+    Init(InitArgs),
     /// Print a JSON Schema, with which editors complete and check keys
     Schema {
         /// Of which file
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Status { place, format }), _) => look::status(&place, format),
         (Some(Command::Merge(args)), _) => run::merge(&args),
         (Some(Command::Gc { folder, older_than }), _) => look::gc(&folder, older_than),
+        (Some(Command::Init(args)), _) => init::init(&args),
         (Some(Command::Schema { of }), _) => schema::show(of),
         (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(&args),
         (None, None) => Err(CliError::new("no manifest").hint("routesim-sweep MANIFEST")),

@@ -9,6 +9,8 @@ mod cli;
 #[cfg(feature = "cli")]
 mod fidelity;
 #[cfg(feature = "cli")]
+mod init;
+#[cfg(feature = "cli")]
 mod schema;
 #[cfg(feature = "cli")]
 mod store;

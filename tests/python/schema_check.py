@@ -192,6 +192,27 @@ def check_repository(configs, manifests) -> int:
     return count
 
 
+def check_first(configs, manifests, folder: pathlib.Path) -> None:
+    """What `init` writes passes as it is, and with every key on."""
+    path = folder / "first.toml"
+    subprocess.run([PROGRAM, "init", path], check=True, capture_output=True)
+    files = [(manifests, path), (configs, folder / "first.config.toml")]
+    for validator, path in files:
+        text = path.read_text()
+        lines = text.splitlines()
+        off = [i for i, line in enumerate(lines) if line[:1] == "#" and line[1:2] not in ("", " ")]
+        check(len(off) > 3, f"{path} has {len(off)} keys that are off")
+        faults = list(validator.iter_errors(tomllib.loads(text)))
+        check(not faults, f"{path}: {faults}")
+        on = "\n".join(line[1:] if i in off else line for i, line in enumerate(lines))
+        document = tomllib.loads(on)
+        # Of what excludes one another, one is left.
+        if "workload" in document:
+            del document["workload"]["generator"], document["workload"]["warmup_s"]
+        faults = list(validator.iter_errors(document))
+        check(not faults, f"{path}, all on: {faults}")
+
+
 def check_verdicts(configs, manifests, folder: pathlib.Path) -> int:
     good = MANIFESTS[0][0]
     cases = [(configs, text, fine, good, text) for text, fine in CONFIGS]
@@ -217,6 +238,7 @@ def main() -> None:
     configs, manifests = schema("config"), schema("manifest")
     files = check_repository(configs, manifests)
     with tempfile.TemporaryDirectory() as folder:
+        check_first(configs, manifests, pathlib.Path(folder))
         verdicts = check_verdicts(configs, manifests, pathlib.Path(folder))
     faults = check_everything(manifests)
     print(f"schema_check: {files} files, {verdicts} verdicts, {faults} faults found")
