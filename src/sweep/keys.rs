@@ -252,12 +252,17 @@ fn run_keys() -> Vec<Key> {
 fn output_keys() -> Vec<Key> {
     let seconds = KeyKind::Real(Bounds::Positive);
     vec![
-        Key::new("histograms", KeyKind::Truth, "Histograms of the latencies of every run."),
-        Key::new("batch_means", KeyKind::Truth, "Means of the batches of every run."),
-        Key::new("requests", KeyKind::Truth, "A row for every request."),
+        Key::new("histograms", KeyKind::Truth, "Histograms of the latencies of every run.")
+            .default(false),
+        Key::new("batch_means", KeyKind::Truth, "Means of the batches of every run.")
+            .default(false),
+        Key::new("requests", KeyKind::Truth, "A row for every request.").default(false),
         Key::new("time_series_s", seconds, "A row of the fleet's state for each so many seconds."),
     ]
 }
+
+#[cfg(test)]
+pub(crate) use tests::is_read;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub use execute::{Ended, Pool, StopFlag};
 pub use expr::{Expr, ExprError, Scalar};
 pub use grid::{Grid, GridError};
 pub use identity::{CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint};
+#[cfg(test)]
+pub(crate) use keys::is_read;
 pub use keys::{manifest_keys, manifest_schema};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};
 pub use plan::{Gathered, Plan, Shard};

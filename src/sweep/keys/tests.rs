@@ -33,7 +33,8 @@ const NOT_YET: &[&str] = &[
     "output",
 ];
 
-fn is_read(path: &str) -> bool {
+/// Returns whether the reader knows a key of the catalogue.
+pub(crate) fn is_read(path: &str) -> bool {
     !NOT_YET.iter().any(|start| path == *start || path.starts_with(&format!("{start}.")))
 }
 
@@ -97,6 +98,12 @@ fn the_catalogue_has_the_keys_that_the_reader_asks_for() {
     let tables = |registration: &Registration| json!({ "name": registration.name });
     let algorithms: Vec<Value> = REGISTRY.iter().map(tables).collect();
     let mut document = Keys::with(&around("workload.trace"), "grid.algorithms", json!(algorithms));
+    let read = keys.entries().into_iter().filter(|(path, _)| is_read(path));
+    for (path, _) in read.filter(|(_, key)| matches!(key.kind, KeyKind::Table(_))) {
+        if path != "workload.generator" && document.pointer(&pointer(&path)).is_none() {
+            document = Keys::with(&document, &path, json!({}));
+        }
+    }
     for objective in slo_keys().keys {
         document = Keys::with(&document, &format!("slo.{}", objective.name), json!(1));
     }
