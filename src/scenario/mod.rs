@@ -7,7 +7,7 @@ pub use config::{Config, ConfigError, TraceSpec, read_warmup};
 use std::sync::Arc;
 
 use crate::cluster::ClusterSpec;
-use crate::engine::{Sim, SimError};
+use crate::engine::{Limits, Sim, SimError};
 use crate::metrics::{Collector, SloSpec, Summary};
 use crate::router::AlgorithmSpec;
 use crate::workload::Workload;
@@ -35,10 +35,20 @@ impl Scenario {
     ///
     /// When the workload can't run on this cluster, or takes more than 150 simulated days.
     pub fn run(&self) -> Result<Summary, SimError> {
+        self.run_within(&Limits::default())
+    }
+
+    /// Simulates as [`run`](Self::run) does, as far as the run may go. Limits that it does not
+    /// reach change no number.
+    ///
+    /// # Errors
+    ///
+    /// When the workload can't run on this cluster, takes more than 150 simulated days, or is cut.
+    pub fn run_within(&self, limits: &Limits<'_>) -> Result<Summary, SimError> {
         let Workload { requests, window, .. } = self.workload.as_ref();
         let mut collector = Collector::new(*window, self.workload.measured(), &self.slo);
         let sim = Sim::of_requests(&self.cluster, &self.algorithm, requests, *window, self.seed)?;
-        let run = sim.run(&mut collector)?;
+        let run = sim.run_within(limits, &mut collector)?;
         Ok(collector.summary(&run, self.cluster.usd_per_hour()))
     }
 }
