@@ -2,6 +2,7 @@
 
 mod job;
 mod look;
+mod progress;
 mod provenance;
 mod run;
 mod shard;
@@ -12,7 +13,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::error::{CliError, Exit};
+use crate::sweep::Tolerance;
 
+use progress::ProgressArg;
 use shard::ShardArg;
 
 /// Runs a grid of simulations and says what each algorithm can hold.
@@ -81,6 +84,15 @@ struct RunArgs {
     /// Run everything again: the results must be those that are kept
     #[arg(long)]
     fresh: bool,
+    /// Begin no run while those that go on are estimated to take more (overrides `memory_mb`)
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    memory: Option<u64>,
+    /// Begin no run once more have failed, a number or such as 5% (overrides the manifest's)
+    #[arg(long, value_name = "N")]
+    max_failures: Option<Tolerance>,
+    /// How to say how far it is, on standard error
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    progress: ProgressArg,
     /// What to print: a table for people, JSON, or the cells as CSV
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,

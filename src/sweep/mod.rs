@@ -6,18 +6,23 @@
 //! own spec.
 
 mod answer;
+mod attempt;
 mod canonical;
 mod execute;
 mod grid;
 mod identity;
 mod manifest;
+mod memory;
 mod outbox;
 mod plan;
 mod queue;
+mod run_spec;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
-pub use execute::{Ended, Pool, StopFlag};
+pub use attempt::Effort;
+pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
 pub use grid::{Grid, GridError};
 pub use identity::{CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint};
 pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};
 pub use plan::{Gathered, Plan, Shard};
+pub use run_spec::{ExecutionSpec, Tolerance};

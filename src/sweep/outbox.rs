@@ -107,7 +107,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::router::AlgorithmSpec;
-    use crate::tables::{CellKey, RunIndex};
+    use crate::tables::{CellKey, Failure, RunIndex};
 
     fn row(at: usize) -> RunRow {
         let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
@@ -116,7 +116,7 @@ mod tests {
             cell: CellKey { config: "c".to_owned(), algorithm, rate_rps: None },
             seed: 1,
             realised_rps: None,
-            outcome: Err("none".to_owned()),
+            outcome: Err(Failure::new("none")),
         }
     }
 

@@ -6,13 +6,16 @@
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
 mod cells;
+mod failure;
 mod parquet;
 mod read;
 mod rows;
 mod runs;
+mod timing;
 mod write;
 
 pub use cells::cells_frame;
+pub use failure::{Failure, FailureKind};
 pub use parquet::ParquetFile;
 pub use read::{CellRuns, RunFacts, RunsReader};
 #[cfg(test)]
@@ -22,6 +25,7 @@ pub use runs::{
     CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame, side_by_side,
     stacked, text_column,
 };
+pub use timing::{TimingRow, timing_frame};
 pub use write::{Metadata, TableError, write_csv, write_parquet, write_small_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.

@@ -7,6 +7,7 @@ use polars::prelude::{Column, DataFrame, IdxCa, IdxSize, PlSmallStr};
 use crate::metrics::{METRICS, OutcomeCounts, Summary, TermSummary};
 use crate::router::{AlgorithmSpec, RejectReason};
 
+use super::failure::Failure;
 use super::write::TableError;
 
 /// One point of a grid, without its seed.
@@ -43,7 +44,14 @@ pub struct RunRow {
     /// The rate that its workload had over the window.
     pub realised_rps: Option<f64>,
     /// Its numbers, or why there are none.
-    pub outcome: Result<Summary, String>,
+    pub outcome: Result<Summary, Failure>,
+}
+
+impl RunRow {
+    /// Returns how the run ended: the value of the column `status`.
+    pub fn status(&self) -> &'static str {
+        self.outcome.as_ref().map_or_else(|failure| failure.kind.status(), |_| "ok")
+    }
 }
 
 impl CellKey {
@@ -111,8 +119,8 @@ pub fn axes_frame(
 /// When polars refuses, which would be our fault.
 pub fn results_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
     let mut columns = vec![
-        text("status", rows, |row| Some(if row.outcome.is_ok() { "ok" } else { "failed" }.into())),
-        text("error", rows, |row| row.outcome.as_ref().err().cloned()),
+        text("status", rows, |row| Some(row.status().to_owned())),
+        text("error", rows, |row| Some(row.outcome.as_ref().err()?.error.clone())),
         real("realised_rps", rows, |row| row.realised_rps),
         real("window_s", rows, |row| Some(summary(row)?.window_s)),
     ];

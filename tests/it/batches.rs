@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use routesim::report::{answers_json, sweep_text};
-use routesim::study::Progress;
-use routesim::sweep::{Answer, CellAnswer, Ended, Grid, Manifest, Pool, StopFlag};
+use routesim::sweep::{
+    Answer, CellAnswer, Effort, Ended, Execution, ExecutionSpec, Grid, Manifest, Observer, Pool,
+    StopFlag,
+};
 use routesim::tables::{
     Frame, RunIndex, RunRow, RunsReader, results_frame, runs_frame, side_by_side, stacked,
 };
@@ -14,8 +17,8 @@ use routesim::tables::{
 /// Does something when so many runs have ended.
 struct After<F>(usize, AtomicUsize, F);
 
-impl<F: Fn() + Sync> Progress for After<F> {
-    fn run_ended(&self, _requests: usize, _failed: bool) {
+impl<F: Fn() + Sync> Observer for After<F> {
+    fn run_ended(&self, _row: &RunRow, _effort: &Effort) {
         if self.1.fetch_add(1, Ordering::Relaxed) + 1 == self.0 {
             (self.2)();
         }
@@ -24,6 +27,20 @@ impl<F: Fn() + Sync> Progress for After<F> {
 
 fn deaf() -> After<fn()> {
     After(0, AtomicUsize::new(0), || {})
+}
+
+/// Executes runs without limits, as the clock stands still.
+fn ended<E: Send>(
+    grid: &Grid,
+    runs: &[RunIndex],
+    threads: usize,
+    observer: &dyn Observer,
+    stop: &StopFlag,
+    commit: impl FnMut(Vec<RunRow>) -> Result<(), E> + Send,
+) -> Result<Ended, E> {
+    let spec = ExecutionSpec::default();
+    let execution = Execution { spec: &spec, clock: &|| Duration::ZERO, observer, stop };
+    Pool::new(threads).unwrap().run(grid, runs, &execution, commit)
 }
 
 /// Two fleets × 2 algorithms × 3 rates × 3 seeds: 36 runs.
@@ -50,8 +67,7 @@ fn execute(grid: &Grid, runs: &[RunIndex], threads: usize) -> Vec<RunRow> {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let pool = Pool::new(threads).unwrap();
-    let ended = pool.run(grid, runs, &deaf(), &StopFlag::new(), keep).unwrap();
+    let ended = ended(grid, runs, threads, &deaf(), &StopFlag::new(), keep).unwrap();
     assert_eq!(ended, Ended { ran: runs.len(), failed: 0, left: 0 });
     rows
 }
@@ -103,7 +119,7 @@ fn a_stopped_execution_hands_over_what_ended() {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let ended = Pool::new(1).unwrap().run(&grid, &all, &progress, &stop, keep).unwrap();
+    let ended = ended(&grid, &all, 1, &progress, &stop, keep).unwrap();
     assert_eq!(ended, Ended { ran: 5, failed: 0, left: 31 });
     assert_eq!(rows.len(), 5);
     // What is left and what was done make the whole.
@@ -127,7 +143,7 @@ fn an_error_of_who_keeps_the_rows_ends_it() {
         batches.push(batch.len());
         Err("the disk is full")
     };
-    let ended = Pool::new(2).unwrap().run(&grid, &all, &progress, &StopFlag::new(), keep);
+    let ended = ended(&grid, &all, 2, &progress, &StopFlag::new(), keep);
     assert_eq!(ended, Err("the disk is full"));
     assert_eq!(batches.len(), 1, "none after the error");
     let ran = progress.1.load(Ordering::Relaxed);
@@ -151,7 +167,7 @@ fn a_run_that_fails_is_a_row_with_its_error() {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let ended = Pool::new(2).unwrap().run(&grid, &all, &deaf(), &StopFlag::new(), keep).unwrap();
+    let ended = ended(&grid, &all, 2, &deaf(), &StopFlag::new(), keep).unwrap();
     assert_eq!(ended, Ended { ran: 2, failed: 1, left: 0 });
     let runs = table(&grid, &rows);
     let reader = RunsReader::new(&runs);

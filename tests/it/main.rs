@@ -9,6 +9,8 @@ mod cli;
 #[cfg(feature = "cli")]
 mod fidelity;
 #[cfg(feature = "cli")]
+mod limits;
+#[cfg(feature = "cli")]
 mod store;
 #[cfg(feature = "cli")]
 mod sweep;

@@ -235,3 +235,77 @@ fn commands_on_nothing_leave_nothing_behind() {
     assert!(stderr(&cleaned).contains("nowhere: no such folder"), "{}", stderr(&cleaned));
     assert!(!folder.join("nowhere").exists());
 }
+
+/// Runs the sweep under a shell that first does `before`.
+#[cfg(unix)]
+fn run_after(before: &str, folder: &Path, out: &str) -> Output {
+    let script = format!("{before}; exec {PROGRAM} many.toml --out {out}");
+    Command::new("sh").args(["-c", &script]).current_dir(folder).output().unwrap()
+}
+
+/// Every file below a folder that is on its way.
+fn drafts(folder: &Path) -> Vec<PathBuf> {
+    let mut drafts = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            drafts.extend(self::drafts(&path));
+        } else if name.starts_with('.') {
+            drafts.push(path);
+        }
+    }
+    drafts
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_takes_no_more_costs_what_was_not_written_and_nothing_else() {
+    let folder = folder("full");
+    let whole = run(&folder, "whole", &["run"]);
+    succeeds(&whole);
+    succeeds(&run(&folder, "out", &["run", "--shard", "0/2"]));
+    let kept = parts(&folder, "out");
+    // No file may have more than a few kB, so that parts can't be written; without its signal,
+    // which would end the process, the system says no as a full disk does.
+    let full = run_after("trap '' XFSZ; ulimit -f 16", &folder, "out");
+    let told = stderr(&full);
+    assert_eq!(full.status.code(), Some(2), "{told}");
+    assert!(told.contains("File too large"), "{told}");
+    assert!(told.contains("hint: make room and run again: finished runs are kept"), "{told}");
+    assert!(full.stdout.is_empty(), "no answer");
+    assert_eq!(parts(&folder, "out"), kept, "nothing half written has a name");
+    assert_eq!(drafts(&folder.join("out")), Vec::<PathBuf>::new(), "and no draft is left");
+    let rest = run(&folder, "out", &["run"]);
+    succeeds(&rest);
+    assert_eq!(results(&folder, "out", &rest), results(&folder, "whole", &whole));
+}
+
+#[test]
+fn a_store_of_a_later_version_is_left_alone() {
+    let folder = folder("newer");
+    fs::create_dir(folder.join("out")).unwrap();
+    let claim = folder.join("out/store.json");
+    let later = "{ \"store_schema\": 2, \"sweep\": \"many\", \"layout\": \"unknown\" }\n";
+    fs::write(&claim, later).unwrap();
+    let refused = run(&folder, "out", &["run"]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("store schema 2, this version reads up to 1"), "{told}");
+    assert!(told.contains("hint: update routesim"), "{told}");
+    assert_eq!(fs::read_to_string(&claim).unwrap(), later);
+    assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 1, "nothing is made");
+}
+
+#[test]
+fn a_file_where_parts_should_be_is_named_before_the_work_is_lost() {
+    let folder = folder("taken");
+    fs::create_dir(folder.join("out")).unwrap();
+    fs::write(folder.join("out/parts"), "a file").unwrap();
+    let refused = run(&folder, "out", &["run"]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("out/parts"), "{told}");
+    assert!(told.contains("hint: a file stands where a folder should: move it away"), "{told}");
+    assert_eq!(fs::read_to_string(folder.join("out/parts")).unwrap(), "a file");
+}

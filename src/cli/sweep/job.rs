@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
-use crate::cli::progress::Bar;
-use crate::cli::signals::watch_stop;
+use crate::cli::signals::{watch_interrupt, watch_stop};
 use crate::store::{Damaged, Store, StoreError, Stored};
 use crate::sweep::{
-    Ended, Grid, GridError, Identity, Manifest, ManifestError, Plan, Pool, StopFlag,
-    engine_fingerprint,
+    Ended, Execution, ExecutionSpec, Grid, GridError, Identity, Manifest, ManifestError, Plan,
+    Pool, StopFlag, engine_fingerprint,
 };
-use crate::tables::{RunIndex, RunRow, TableError};
+use crate::tables::{FailureKind, RunIndex, RunRow, TableError, TimingRow};
+
+use super::progress::{ProgressArg, Tracker, Work};
 
 /// All that a command on a sweep needs.
 pub(super) struct Job {
@@ -21,6 +22,29 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) store: Store,
     pub(super) fingerprint: String,
+}
+
+/// How runs are executed.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) spec: &'a ExecutionSpec,
+    pub(super) progress: ProgressArg,
+    /// Runs that need not be executed.
+    pub(super) done_before: usize,
+}
+
+/// What came of an execution.
+pub(super) struct Executed {
+    pub(super) ended: Ended,
+    /// Whether somebody asked to stop.
+    pub(super) stopped: bool,
+    /// Runs that failed. The store does not keep them: they are tried again next time.
+    pub(super) failed: Vec<RunRow>,
+    /// Runs that took too long, which are in no table of results either: on another machine they
+    /// may not.
+    pub(super) timed_out: Vec<RunRow>,
+    /// What each took, in the order of the grid.
+    pub(super) timings: Vec<TimingRow>,
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
@@ -69,19 +93,27 @@ impl Job {
         }
     }
 
-    /// Executes some runs. Finished ones go to the store as they come; returned are those that
-    /// failed, which it does not keep: they are tried again next time.
+    /// Executes some runs. Finished ones go to the store as they come.
     pub(super) fn execute(
         &self,
         pool: &Pool,
+        how: How<'_>,
         runs: &[RunIndex],
-    ) -> Result<(Ended, Vec<RunRow>), CliError> {
+    ) -> Result<Executed, CliError> {
         let stop = Arc::new(StopFlag::new());
-        let bar = Bar::start(&self.grid.manifest.name, runs.len());
-        watch_stop(Arc::clone(&stop), || {
-            "stopping: runs that have begun are finished and kept; once more ends at once"
-                .to_owned()
-        });
+        let num_runs = self.grid.num_runs();
+        let work = Work {
+            name: &self.grid.manifest.name,
+            runs,
+            done_before: how.done_before,
+            max_failures: how.spec.max_failures.map(|most| most.of(num_runs)),
+            threads: pool.threads(),
+        };
+        let tracker = Tracker::start(how.progress, &work);
+        let told = tracker.clone();
+        watch_stop(Arc::clone(&stop), move || told.stopping());
+        // Who reads this may send a signal: it must be watched by now.
+        tracker.announce(&work);
         let mut all_failed = Vec::new();
         let commit = |rows: Vec<RunRow>| -> Result<(), CliError> {
             let (finished, failed): (Vec<_>, Vec<_>) =
@@ -93,9 +125,33 @@ impl Job {
             }
             Ok(())
         };
-        let ended = pool.run(&self.grid, runs, &bar, &stop, commit);
-        bar.finish();
-        Ok((ended?, all_failed))
+        let execution = Execution {
+            spec: how.spec,
+            clock: &|| tracker.elapsed(),
+            observer: &tracker,
+            stop: &stop,
+        };
+        let ended = pool.run(&self.grid, runs, &execution, commit);
+        let timings = self.with_ids(tracker.finish());
+        // From here on results may have been written.
+        watch_interrupt(|| "interrupted".to_owned());
+        let ended = ended?;
+        let late = |row: &RunRow| {
+            row.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::TimedOut)
+        };
+        let (timed_out, failed) = all_failed.into_iter().partition(late);
+        Ok(Executed { ended, stopped: stop.is_set(), failed, timed_out, timings })
+    }
+
+    /// Gives timings the ids of their runs, in the order of the grid.
+    fn with_ids(&self, mut timings: Vec<(RunIndex, TimingRow)>) -> Vec<TimingRow> {
+        timings.sort_by_key(|(run, _)| *run);
+        let mut ids = self.grid.runs().zip(self.plan.run_ids());
+        let named = |(run, timing): (RunIndex, TimingRow)| {
+            let id = ids.find(|(own, _)| *own == run).map(|(_, id)| id.to_owned());
+            TimingRow { run_id: id.unwrap_or_default(), ..timing }
+        };
+        timings.into_iter().map(named).collect()
     }
 }
 

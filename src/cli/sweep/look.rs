@@ -26,6 +26,9 @@ pub(super) fn plan(path: &Path) -> Result<Exit, CliError> {
     let seconds = grid.duration().as_secs();
     say(format!("requests: {}; {seconds:.0} s a run", grid.describe_source()));
     say(format!("simulated requests: about {requests:.0}"));
+    let bytes = grid.runs().filter(|run| run.seed == 0).map(|run| grid.estimated_bytes(run)).max();
+    let megabytes = bytes.unwrap_or(0).div_ceil(1_000_000);
+    say(format!("memory: about {megabytes} MB at most for the largest run"));
     for loaded in &manifest.configs {
         say(format!("config {}: {}", loaded.name, loaded.path.display()));
     }

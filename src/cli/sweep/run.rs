@@ -1,17 +1,19 @@
 //! Running a manifest, or what is left of it, and the tables of all.
 
-use super::job::Job;
+use super::job::{Executed, How, Job};
 use super::look::shape;
 use super::provenance::{Clock, metadata, provenance};
 use super::{Format, MergeArgs, RunArgs};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{print, remark};
+use crate::cli::output::{OutputFile, print, remark};
 use crate::cli::results::{ResultFiles, Results};
 use crate::cli::signals::{nothing_written, watch_interrupt};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
 use crate::report::{answers_json, sweep_text};
-use crate::sweep::{Answer, Gathered, Pool, Shard};
-use crate::tables::{RunsReader, cells_frame, write_csv};
+use crate::sweep::{Answer, ExecutionSpec, Gathered, Pool, Shard};
+use crate::tables::{
+    RunRow, RunsReader, TimingRow, cells_frame, timing_frame, write_csv, write_parquet,
+};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
@@ -25,16 +27,18 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let stored = job.read()?;
     let to_do = job.plan.to_do(shard, |id| !args.fresh && stored.row(id).is_some());
     let own = job.plan.to_do(shard, |_| false).len();
-    if to_do.len() < own {
-        remark(&format!("{} of {own} runs were done before", own - to_do.len()));
+    let done_before = own - to_do.len();
+    if done_before > 0 {
+        remark(&format!("{done_before} of {own} runs were done before"));
     }
     let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
     let clock = Clock::start();
-    let (ended, failed) = job.execute(&pool, &to_do)?;
-    let stored = if ended.ran > 0 { job.read()? } else { stored };
-    let folder = job.store.root().display();
-    if ended.left > 0 {
-        let done = own - ended.left;
+    let spec = execution(args, &job.grid.manifest.execution);
+    let how = How { spec: &spec, progress: args.progress, done_before };
+    let executed = job.execute(&pool, how, &to_do)?;
+    let (ended, folder) = (executed.ended, job.store.root().display());
+    let done = own - ended.left - ended.failed;
+    if ended.left > 0 && executed.stopped {
         remark(&format!(
             "stopped: {done} of {own} runs are done and kept in {folder}; the same command goes on"
         ));
@@ -42,13 +46,67 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     }
     let Some(files) = files else {
         let (index, count) = (shard.index, shard.count);
-        remark(&format!("shard {index}/{count}: its {own} runs are in {folder}"));
-        failures(failed.iter().map(|row| (row.cell.id(), row.seed, row.outcome.as_ref().err())));
-        return Ok(if failed.is_empty() { Exit::Success } else { Exit::FailedRuns });
+        remark(&format!("shard {index}/{count}: {done} of its {own} runs are in {folder}"));
+        tell_ended(&executed);
+        failures(executed.failed.iter().map(told));
+        let all_well = ended.failed + ended.left == 0;
+        return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
     };
-    let gathered = job.plan.gather(&job.grid, &stored, &failed)?;
+    let stored = if ended.ran > 0 { job.read()? } else { stored };
+    let gathered = job.plan.gather(&job.grid, &stored, &executed.failed)?;
+    let timed = write_timings(&job, &executed.timings);
     let made = Made { pool_threads: pool.threads(), clock };
-    show(&job, files, gathered, args.format, &made)
+    let exit = show(&job, files, gathered, args.format, &made)?;
+    tell_ended(&executed);
+    // The answer comes before a word on a full disk.
+    timed?;
+    Ok(exit)
+}
+
+/// How runs are executed: as the manifest says, unless the command line says something else.
+fn execution(args: &RunArgs, of_manifest: &ExecutionSpec) -> ExecutionSpec {
+    ExecutionSpec {
+        memory_bytes: args.memory.map(|mb| mb * 1_000_000).or(of_manifest.memory_bytes),
+        max_failures: args.max_failures.or(of_manifest.max_failures),
+        ..*of_manifest
+    }
+}
+
+/// Writes what the runs took, which is no part of the results; when none ran, that of the last
+/// time stays.
+fn write_timings(job: &Job, timings: &[TimingRow]) -> Result<(), CliError> {
+    if timings.is_empty() {
+        return Ok(());
+    }
+    let file = OutputFile::create(&job.store.root().join("timing.parquet"))?;
+    let mut frame = timing_frame(timings)?;
+    let metadata = metadata(&job.grid);
+    file.finish(|out| write_parquet(&mut frame, &metadata, out).map_err(std::io::Error::other))
+}
+
+/// Says which runs took too long, and whether too many have failed.
+fn tell_ended(executed: &Executed) {
+    failures(executed.timed_out.iter().map(told));
+    let Executed { ended, timed_out, .. } = executed;
+    if !timed_out.is_empty() {
+        let late = number_of(timed_out.len());
+        remark(&format!("{late} took too long: tried again next time, and missing until then"));
+    }
+    if ended.left > 0 {
+        let (failed, left) = (number_of(ended.failed), number_of(ended.left));
+        remark(&format!(
+            "gave up: {failed} failed, more than may; {left} did not begin, and the same command \
+             goes on with them"
+        ));
+    }
+}
+
+fn number_of(runs: usize) -> String {
+    format!("{runs} run{}", if runs == 1 { "" } else { "s" })
+}
+
+fn told(row: &RunRow) -> (String, u64, Option<&String>) {
+    (row.cell.id(), row.seed, row.outcome.as_ref().err().map(|failure| &failure.error))
 }
 
 /// Makes the tables of what is done, by whatever processes.
