@@ -279,6 +279,30 @@ fn a_disk_that_takes_no_more_costs_what_was_not_written_and_nothing_else() {
     let rest = run(&folder, "out", &["run"]);
     succeeds(&rest);
     assert_eq!(results(&folder, "out", &rest), results(&folder, "whole", &whole));
+    // The same where the disk is really full; the above stands in for it where none can be mounted.
+    if let Some(told) = on_a_small_disk(&folder) {
+        assert!(told.contains("No space left on device"), "{told}");
+        assert!(told.contains("hint: make room and run again"), "{told}");
+        assert!(told.contains("\ncode 2\n"), "{told}");
+        assert!(told.contains(&format!(" of {RUNS} runs are done, ")), "{told}");
+        assert!(!told.contains("draft "), "no draft is left: {told}");
+    }
+}
+
+/// Runs the sweep and then `status` on a disk of 400 kB, which is there for these two only. Returns
+/// what they say; none where no such disk can be mounted.
+#[cfg(unix)]
+fn on_a_small_disk(folder: &Path) -> Option<String> {
+    fs::create_dir(folder.join("small")).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=400k none small && echo mounted || exit 0; \
+         {PROGRAM} many.toml --out small/out 2>&1; echo \"code $?\"; \
+         {PROGRAM} status many.toml --out small/out 2>&1; find small -name '.?*' -exec echo draft {{}} \\;"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &script]).current_dir(folder);
+    let told = String::from_utf8_lossy(&command.output().ok()?.stdout).into_owned();
+    told.starts_with("mounted").then_some(told)
 }
 
 #[test]
