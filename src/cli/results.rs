@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -17,21 +17,41 @@ const SEAL: &str = "provenance.json";
 /// The files of a sweep's results, open but without their names.
 #[derive(Debug)]
 pub(super) struct ResultFiles {
-    runs: OutputFile,
-    cells: OutputFile,
-    cells_csv: OutputFile,
+    runs: TwoFiles,
+    cells: TwoFiles,
+    wide: TwoFiles,
     manifest: OutputFile,
     provenance: OutputFile,
-    seal: std::path::PathBuf,
+    seal: PathBuf,
 }
 
 /// What goes into them.
 pub(super) struct Results<'a> {
     pub(super) runs: &'a mut Frame,
     pub(super) cells: &'a mut Frame,
+    pub(super) wide: &'a mut Frame,
     pub(super) metadata: &'a Metadata,
     pub(super) manifest: &'a str,
     pub(super) provenance: &'a Value,
+}
+
+/// A table as Parquet and as CSV.
+#[derive(Debug)]
+struct TwoFiles {
+    parquet: OutputFile,
+    csv: OutputFile,
+}
+
+impl TwoFiles {
+    fn create(folder: &Path, name: &str) -> Result<Self, CliError> {
+        let file = |ending: &str| OutputFile::create(&folder.join(format!("{name}.{ending}")));
+        Ok(Self { parquet: file("parquet")?, csv: file("csv")? })
+    }
+
+    fn fill(&mut self, frame: &mut Frame, metadata: &Metadata) -> Result<(), CliError> {
+        self.parquet.fill(|out| table(write_parquet(frame, metadata, out)))?;
+        self.csv.fill(|out| table(write_csv(frame, out)))
+    }
 }
 
 impl ResultFiles {
@@ -42,13 +62,12 @@ impl ResultFiles {
             CliError::new(format!("{}: cannot be made: {error}", folder.display()))
                 .hint("choose another folder with --out")
         })?;
-        let file = |name: &str| OutputFile::create(&folder.join(name));
         Ok(Self {
-            runs: file("runs.parquet")?,
-            cells: file("cells.parquet")?,
-            cells_csv: file("cells.csv")?,
-            manifest: file("manifest.toml")?,
-            provenance: file(SEAL)?,
+            runs: TwoFiles::create(folder, "runs")?,
+            cells: TwoFiles::create(folder, "cells")?,
+            wide: TwoFiles::create(folder, "cells_wide")?,
+            manifest: OutputFile::create(&folder.join("manifest.toml"))?,
+            provenance: OutputFile::create(&folder.join(SEAL))?,
             seal: folder.join(SEAL),
         })
     }
@@ -56,10 +75,10 @@ impl ResultFiles {
     /// Writes everything under other names first, so that a full disk leaves what was there. Then
     /// the old seal goes and the new one comes last: a folder with files of two sweeps has none.
     pub(super) fn finish(mut self, results: Results<'_>) -> Result<(), CliError> {
-        let Results { runs, cells, metadata, manifest, provenance } = results;
-        self.runs.fill(|out| table(write_parquet(runs, metadata, out)))?;
-        self.cells.fill(|out| table(write_parquet(cells, metadata, out)))?;
-        self.cells_csv.fill(|out| table(write_csv(cells, out)))?;
+        let Results { runs, cells, wide, metadata, manifest, provenance } = results;
+        self.runs.fill(runs, metadata)?;
+        self.cells.fill(cells, metadata)?;
+        self.wide.fill(wide, metadata)?;
         self.manifest.fill(|out| out.write_all(manifest.as_bytes()))?;
         self.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
         match fs::remove_file(&self.seal) {
@@ -68,7 +87,9 @@ impl ResultFiles {
             }
             _ => {}
         }
-        for file in [self.runs, self.cells, self.cells_csv, self.manifest, self.provenance] {
+        let tables = [self.runs, self.cells, self.wide];
+        let tables = tables.into_iter().flat_map(|table| [table.parquet, table.csv]);
+        for file in tables.chain([self.manifest, self.provenance]) {
             file.publish()?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::cluster::ClusterSpec;
 use crate::engine::{Sim, SimError};
-use crate::metrics::{Collector, SloSpec, Summary};
+use crate::metrics::{Collector, Keep, SloSpec, Summary};
 use crate::router::AlgorithmSpec;
 use crate::workload::Workload;
 
@@ -35,8 +35,19 @@ impl Scenario {
     ///
     /// When the workload can't run on this cluster, or takes more than 150 simulated days.
     pub fn run(&self) -> Result<Summary, SimError> {
+        self.run_keeping(Keep::default())
+    }
+
+    /// Does as [`run`](Self::run) and also keeps what `keep` asks for, in
+    /// [`Summary::distributions`]. No number depends on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_keeping(&self, keep: Keep) -> Result<Summary, SimError> {
         let Workload { requests, window, .. } = self.workload.as_ref();
-        let mut collector = Collector::new(*window, self.workload.measured(), &self.slo);
+        let collector = Collector::new(*window, self.workload.measured(), &self.slo);
+        let mut collector = collector.keeping(keep);
         let sim = Sim::of_requests(&self.cluster, &self.algorithm, requests, *window, self.seed)?;
         let run = sim.run(&mut collector)?;
         Ok(collector.summary(&run, self.cluster.usd_per_hour()))

@@ -1,6 +1,7 @@
 //! Results as tables: the home of polars.
 //!
-//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric). A row of a run is
+//! [`runs_frame`] has a row per run, [`cells_frame`] a row per (cell, metric), and
+//! [`wide_cells_frame`] the same with a row per cell. A row of a run is
 //! what says which run ([`axes_frame`]) and what came of it ([`results_frame`]); a [`RunsReader`]
 //! reads it back. Every axis is a
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
@@ -10,6 +11,7 @@ mod parquet;
 mod read;
 mod rows;
 mod runs;
+mod wide;
 mod write;
 
 pub use cells::cells_frame;
@@ -22,6 +24,7 @@ pub use runs::{
     CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame, side_by_side,
     stacked, text_column,
 };
+pub use wide::wide_cells_frame;
 pub use write::{Metadata, TableError, write_csv, write_parquet, write_small_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.

@@ -58,14 +58,19 @@ fn one_thread_and_two_write_the_same_bytes() {
     };
     let ((one, one_out), (two, two_out)) = (run("1"), run("2"));
     assert_eq!(text(&one), text(&two));
-    for file in ["runs.parquet", "cells.parquet", "cells.csv", "manifest.toml"] {
-        let [a, b] = [&one_out, &two_out].map(|out| fs::read(out.join(file)).unwrap());
+    let tables = ["runs", "cells", "cells_wide"];
+    let files =
+        tables.iter().flat_map(|table| [format!("{table}.parquet"), format!("{table}.csv")]);
+    for file in files.chain(["manifest.toml".to_owned()]) {
+        let [a, b] = [&one_out, &two_out].map(|out| fs::read(out.join(&file)).unwrap());
         assert!(a == b, "{file} differs");
     }
     let cells = fs::read_to_string(one_out.join("cells.csv")).unwrap();
     // 59 metrics and one objective for each of 8 cells, and the header.
     assert_eq!(cells.lines().count(), 8 * 60 + 1);
     assert!(!cells.contains("NaN") && !cells.contains("inf"), "not known is empty");
+    let lines = |name: &str| fs::read_to_string(one_out.join(name)).unwrap().lines().count();
+    assert_eq!((lines("cells_wide.csv"), lines("runs.csv")), (8 + 1, 24 + 1));
     assert!(cells.contains("small/prefix_aware(cache_weight=0.7)/5,small,"), "{cells}");
 }
 

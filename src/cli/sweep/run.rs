@@ -11,7 +11,7 @@ use crate::cli::signals::{nothing_written, watch_interrupt};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
 use crate::report::{answers_json, sweep_text};
 use crate::sweep::{Answer, Gathered, Pool, Shard};
-use crate::tables::{RunsReader, cells_frame, write_csv};
+use crate::tables::{RunsReader, cells_frame, wide_cells_frame, write_csv};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
@@ -85,6 +85,7 @@ fn show(
 ) -> Result<Exit, CliError> {
     let (grid, mut runs) = (&job.grid, gathered.runs);
     let mut cells = cells_frame(&runs, &grid.slo_columns())?;
+    let mut wide = wide_cells_frame(&cells)?;
     let reader = RunsReader::new(&runs);
     let ran = reader.all()?;
     let (_, failed_runs) = ran.by_status()?;
@@ -93,6 +94,7 @@ fn show(
     let written = files.finish(Results {
         runs: &mut runs,
         cells: &mut cells,
+        wide: &mut wide,
         metadata: &metadata(grid),
         manifest: &grid.manifest.text,
         provenance: &provenance(grid, &made.clock, made.pool_threads, failed),
