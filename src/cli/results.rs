@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::tables::{Frame, Metadata, TableError, write_csv, write_parquet};
+use crate::store::{Store, Stored};
+use crate::sweep::{LongTableError, write_long_table};
+use crate::tables::{Detail, Frame, Metadata, TableError, write_csv, write_parquet};
 
 use super::error::CliError;
 use super::output::OutputFile;
@@ -20,9 +22,10 @@ pub(super) struct ResultFiles {
     runs: TwoFiles,
     cells: TwoFiles,
     wide: TwoFiles,
+    long: Vec<(Detail, TwoFiles)>,
     manifest: OutputFile,
     provenance: OutputFile,
-    seal: PathBuf,
+    folder: PathBuf,
 }
 
 /// What goes into them.
@@ -30,6 +33,8 @@ pub(super) struct Results<'a> {
     pub(super) runs: &'a mut Frame,
     pub(super) cells: &'a mut Frame,
     pub(super) wide: &'a mut Frame,
+    /// Where distributions are.
+    pub(super) stored: (&'a Store, &'a Stored),
     pub(super) metadata: &'a Metadata,
     pub(super) manifest: &'a str,
     pub(super) provenance: &'a Value,
@@ -52,47 +57,86 @@ impl TwoFiles {
         self.parquet.fill(|out| table(write_parquet(frame, metadata, out)))?;
         self.csv.fill(|out| table(write_csv(frame, out)))
     }
+
+    /// Fills both at once: a long table is not in memory.
+    fn fill_long(
+        &mut self,
+        write: impl FnOnce(&mut dyn io::Write, &mut dyn io::Write) -> Result<(), LongTableError>,
+    ) -> Result<(), CliError> {
+        let mut read = Ok(());
+        self.parquet.fill(|parquet| {
+            let csv = self.csv.fill(|csv| match write(parquet, csv) {
+                Err(LongTableError::Table(error)) => table(Err(error)),
+                other => {
+                    read = other;
+                    Ok(())
+                }
+            });
+            csv.map_err(|error| io::Error::other(error.message))
+        })?;
+        Ok(read?)
+    }
 }
 
 impl ResultFiles {
     /// Makes the folder and opens every file, so that a place that can't be written is found
     /// before the work.
-    pub(super) fn create(folder: &Path) -> Result<Self, CliError> {
+    pub(super) fn create(folder: &Path, details: &[Detail]) -> Result<Self, CliError> {
         fs::create_dir_all(folder).map_err(|error| {
             CliError::new(format!("{}: cannot be made: {error}", folder.display()))
                 .hint("choose another folder with --out")
         })?;
+        let long = |detail: &Detail| Ok((*detail, TwoFiles::create(folder, detail.name())?));
         Ok(Self {
+            long: details.iter().map(long).collect::<Result<_, CliError>>()?,
             runs: TwoFiles::create(folder, "runs")?,
             cells: TwoFiles::create(folder, "cells")?,
             wide: TwoFiles::create(folder, "cells_wide")?,
             manifest: OutputFile::create(&folder.join("manifest.toml"))?,
             provenance: OutputFile::create(&folder.join(SEAL))?,
-            seal: folder.join(SEAL),
+            folder: folder.to_owned(),
         })
     }
 
     /// Writes everything under other names first, so that a full disk leaves what was there. Then
     /// the old seal goes and the new one comes last: a folder with files of two sweeps has none.
     pub(super) fn finish(mut self, results: Results<'_>) -> Result<(), CliError> {
-        let Results { runs, cells, wide, metadata, manifest, provenance } = results;
+        let Results { runs, cells, wide, stored, metadata, manifest, provenance } = results;
+        for (detail, files) in &mut self.long {
+            files.fill_long(|parquet, csv| {
+                write_long_table(stored, runs, *detail, metadata, (parquet, csv))
+            })?;
+        }
         self.runs.fill(runs, metadata)?;
         self.cells.fill(cells, metadata)?;
         self.wide.fill(wide, metadata)?;
         self.manifest.fill(|out| out.write_all(manifest.as_bytes()))?;
         self.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
-        match fs::remove_file(&self.seal) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(CliError::new(format!("{}: {error}", self.seal.display())));
-            }
-            _ => {}
+        self.remove(SEAL)?;
+        // Distributions of an earlier manifest are not those of these runs.
+        let asked = |detail: &Detail| self.long.iter().any(|(own, _)| own == detail);
+        for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
+            self.remove(&format!("{}.parquet", detail.name()))?;
+            self.remove(&format!("{}.csv", detail.name()))?;
         }
         let tables = [self.runs, self.cells, self.wide];
-        let tables = tables.into_iter().flat_map(|table| [table.parquet, table.csv]);
+        let tables = tables.into_iter().chain(self.long.into_iter().map(|(_, files)| files));
+        let tables = tables.flat_map(|table| [table.parquet, table.csv]);
         for file in tables.chain([self.manifest, self.provenance]) {
             file.publish()?;
         }
         Ok(())
+    }
+
+    /// Removes a file of the folder, if it is there.
+    fn remove(&self, name: &str) -> Result<(), CliError> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CliError::new(format!("{}: {error}", path.display())))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

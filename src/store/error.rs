@@ -34,6 +34,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A part that was there and can't be read any more.
+    #[error("{}: {what}", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What happened to it.
+        what: String,
+    },
     /// One run with two different results.
     #[error(
         "{} and {}: run {run_id} has different results in the two, by the same engine",
@@ -89,6 +97,7 @@ impl StoreError {
                     file_name(second)
                 ));
             }
+            Self::Lost { .. } => "run again: what is missing is made again",
             Self::OtherSweep { .. } => "give another folder with `--out`, or rename the sweep",
             Self::Newer { .. } => "update routesim, or give another folder with `--out`",
             Self::NoClaim { .. } => {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::metrics::Summary;
+use crate::metrics::{Keep, Summary};
 use crate::scenario::Scenario;
 use crate::study::Progress;
 use crate::tables::{RunIndex, RunRow};
@@ -13,10 +13,14 @@ use crate::workload::Workload;
 use super::grid::Grid;
 use super::outbox::Outbox;
 use super::queue::{Place, Queue, Task};
+use super::request_files::RequestFiles;
 
 /// The threads of a sweep.
 #[derive(Debug)]
-pub struct Pool(rayon::ThreadPool);
+pub struct Pool {
+    threads: rayon::ThreadPool,
+    requests: Option<RequestFiles>,
+}
 
 /// Asks an execution to stop: no run begins from then on, and those that have begun end.
 #[derive(Debug, Default)]
@@ -58,12 +62,20 @@ impl Pool {
     /// A message, when the system gives no threads.
     pub fn new(threads: usize) -> Result<Self, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.map(Self).map_err(|error| format!("threads: {error}"))
+        let pool = pool.map(|threads| Self { threads, requests: None });
+        pool.map_err(|error| format!("threads: {error}"))
+    }
+
+    /// Also writes the requests of each run, where the manifest asks for them. A run whose requests
+    /// can't be written fails.
+    #[must_use]
+    pub fn keeping(self, requests: Option<RequestFiles>) -> Self {
+        Self { requests, ..self }
     }
 
     /// Returns how many threads there are.
     pub fn threads(&self) -> usize {
-        self.0.current_num_threads()
+        self.threads.current_num_threads()
     }
 
     /// Executes some runs of a grid, each of them once, and hands their rows to `commit`.
@@ -96,7 +108,7 @@ impl Pool {
             let mut place = Place::default();
             while !stop.is_set() && !outbox.is_broken() {
                 let Some(task) = queue.take(&mut place) else { return };
-                let (row, requests) = task.run(grid);
+                let (row, requests) = task.run(grid, self.requests.as_ref());
                 let fails = row.outcome.is_err();
                 ran.fetch_add(1, Ordering::Relaxed);
                 failed.fetch_add(usize::from(fails), Ordering::Relaxed);
@@ -109,7 +121,7 @@ impl Pool {
             {
                 // Closed also when a worker panics: the clerk would wait for ever.
                 let _closing = outbox.closing();
-                self.0.broadcast(|_| work());
+                self.threads.broadcast(|_| work());
             }
             clerk.join()
         });
@@ -121,7 +133,7 @@ impl Pool {
 
 impl Task {
     /// Executes the run. Returns its row and the number of its requests.
-    fn run(&self, grid: &Grid) -> (RunRow, usize) {
+    fn run(&self, grid: &Grid, files: Option<&RequestFiles>) -> (RunRow, usize) {
         // A panic is our bug: it costs one run, not the sweep.
         let made = catch_unwind(AssertUnwindSafe(|| self.requests(grid)));
         let made = made.unwrap_or_else(|panic| Err(describe(panic.as_ref())));
@@ -130,7 +142,7 @@ impl Task {
             Err(_) => (0, None),
         };
         let outcome = made.and_then(|workload| {
-            let run = catch_unwind(AssertUnwindSafe(|| self.simulate(grid, workload)));
+            let run = catch_unwind(AssertUnwindSafe(|| self.simulate(grid, workload, files)));
             run.unwrap_or_else(|panic| Err(describe(panic.as_ref())))
         });
         let cell = grid.cell(self.index.cell);
@@ -138,7 +150,12 @@ impl Task {
         (RunRow { index: self.index, cell, seed, realised_rps, outcome }, num_requests)
     }
 
-    fn simulate(&self, grid: &Grid, workload: Arc<Workload>) -> Result<Summary, String> {
+    fn simulate(
+        &self,
+        grid: &Grid,
+        workload: Arc<Workload>,
+        files: Option<&RequestFiles>,
+    ) -> Result<Summary, String> {
         let spec = grid.spec(self.index);
         let scenario = Scenario {
             cluster: grid.manifest.configs[spec.config].config.cluster.clone(),
@@ -147,7 +164,14 @@ impl Task {
             slo: grid.slo(spec.config).clone(),
             seed: grid.manifest.seeds[spec.seed],
         };
-        scenario.run().map_err(|error| error.to_string())
+        let keep = Keep { requests: files.is_some(), ..grid.manifest.output };
+        let mut summary = scenario.run_keeping(keep).map_err(|error| error.to_string())?;
+        let kept = summary.distributions.as_mut().and_then(|kept| kept.requests.take());
+        if let (Some(files), Some(records)) = (files, kept) {
+            let first = scenario.workload.window.first;
+            files.put(self.index, scenario.seed, &records, first)?;
+        }
+        Ok(summary)
     }
 }
 

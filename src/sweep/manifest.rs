@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::document::{Bounds, Document, Faults, Item, Table};
-use crate::metrics::SloSpec;
+use crate::metrics::{Keep, SloSpec};
 use crate::router::AlgorithmSpec;
 use crate::scenario::{Config, ConfigError, TraceSpec, read_warmup};
 use crate::units::{PS_PER_S, SimDuration};
 use crate::workload::{GeneratorSpec, Warmup};
+
+use super::output_spec::read_output;
 
 /// The most values that one axis may have.
 const LONGEST_AXIS: usize = 100_000;
@@ -32,6 +34,8 @@ pub struct Manifest {
     pub workload: WorkloadSpec,
     /// The objectives; those of each config where the manifest has none.
     pub slo: Option<SloSpec>,
+    /// What is kept of a run beside its numbers.
+    pub output: Keep,
     /// The text it was read from.
     pub text: String,
 }
@@ -136,6 +140,7 @@ fn read(root: &mut Table<'_>, folder: &Path, text: &str) -> Option<(Manifest, Ve
         root.fault("no [workload] table", Some(hint));
     }
     let slo = root.section("slo", SloSpec::read);
+    let output = root.section("output", read_output).unwrap_or_default();
     let generated = matches!(&workload, Some(WorkloadSpec { source: Source::Generator(_), .. }));
     if generated && !has_rates(root) {
         root.fault("a generator needs `rates`", Some("add them to [grid]".into()));
@@ -149,6 +154,7 @@ fn read(root: &mut Table<'_>, folder: &Path, text: &str) -> Option<(Manifest, Ve
         seeds,
         workload: workload?,
         slo,
+        output,
         text: text.to_owned(),
     };
     Some((manifest, configs))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::store::{RUN_ID, Stored};
 use crate::tables::{
-    Frame, RunIndex, RunRow, TableError, in_order_of, results_frame, side_by_side, stacked,
-    text_column,
+    Frame, RunIndex, RunRow, TableError, details_frame, in_order_of, results_frame, side_by_side,
+    stacked, text_column,
 };
 
 use super::grid::Grid;
@@ -81,7 +81,8 @@ impl Plan {
         own.into_iter().map(|at| self.runs[at]).collect()
     }
 
-    /// Makes the table of a batch for the store: the ids of its runs and what came of them.
+    /// Makes the table of a batch for the store: the ids of its runs, what came of them
+    /// and what is kept of their distributions.
     ///
     /// # Errors
     ///
@@ -89,7 +90,8 @@ impl Plan {
     pub fn batch(&self, grid: &Grid, rows: &[RunRow]) -> Result<Frame, TableError> {
         let run_ids = rows.iter().map(|row| self.run_ids[self.place(grid, row.index)].as_str());
         let ids = text_column(RUN_ID, run_ids.collect())?;
-        side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)
+        let results = side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)?;
+        side_by_side(&results, &details_frame(rows)?)
     }
 
     /// Puts the table of runs together: from the store, and from `failed`, which it does not keep.

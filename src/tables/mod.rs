@@ -7,25 +7,36 @@
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
 mod cells;
+mod details;
 mod parquet;
 mod read;
+mod requests;
 mod rows;
 mod runs;
+mod schema;
 mod wide;
 mod write;
 
 pub use cells::cells_frame;
-pub use parquet::ParquetFile;
+#[cfg(test)]
+pub(crate) use details::sample as detail_sample;
+pub use details::{Detail, details_frame, in_order_of_ids, long_frame};
+pub use parquet::{ParquetFile, Wanted};
 pub use read::{CellRuns, RunFacts, RunsReader};
+pub use requests::{RunKey, requests_frame};
 #[cfg(test)]
 pub(crate) use rows::sample;
-pub use rows::{keep, put_first, row_bytes, stack, take, texts};
+pub use rows::{
+    keep, put_first, row_bytes, select, slice, stack, take, text_column_or_null, texts,
+    texts_or_null,
+};
 pub use runs::{
     CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame, side_by_side,
     stacked, text_column,
 };
+pub use schema::{column_types, unit_of};
 pub use wide::wide_cells_frame;
-pub use write::{Metadata, TableError, write_csv, write_parquet, write_small_parquet};
+pub use write::{Metadata, TableError, TwoWriters, write_csv, write_parquet, write_small_parquet};
 
 /// The version of the tables' columns. Within one, columns are only added.
 pub const SCHEMA_VERSION: &str = "1";

@@ -100,6 +100,7 @@ pub fn axes_frame(
         text("algorithm_parameters", parameters),
         real("rate_rps", runs, |run| cells[run.cell].borrow().rate_rps),
         whole("seed", runs, |run| Some(seeds[run.seed])),
+        whole("draw", runs, |run| u64::try_from(run.seed).ok()),
     ];
     Ok(DataFrame::new(runs.len(), columns)?)
 }
@@ -115,6 +116,9 @@ pub fn results_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame,
         text("error", rows, |row| row.outcome.as_ref().err().cloned()),
         real("realised_rps", rows, |row| row.realised_rps),
         real("window_s", rows, |row| Some(summary(row)?.window_s)),
+        real("drawn_prompt_mean_tokens", rows, |row| summary(row)?.drawn.prompt_mean_tokens),
+        real("drawn_output_mean_tokens", rows, |row| summary(row)?.drawn.output_mean_tokens),
+        real("drawn_interarrival_mean_s", rows, |row| summary(row)?.drawn.interarrival_mean_s),
     ];
     columns.extend(count_columns(rows));
     columns.extend([

@@ -6,8 +6,11 @@
 mod batches;
 #[cfg(feature = "cli")]
 mod cli;
+mod distributions;
 #[cfg(feature = "cli")]
 mod fidelity;
+#[cfg(feature = "cli")]
+mod outputs;
 #[cfg(feature = "cli")]
 mod store;
 #[cfg(feature = "cli")]

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::progress::Bar;
+use crate::cli::results::ResultFiles;
 use crate::cli::signals::watch_stop;
-use crate::store::{Damaged, Store, StoreError, Stored};
+use crate::store::{Damaged, Index, Store, StoreError, Stored};
 use crate::sweep::{
-    Ended, Grid, GridError, Identity, Manifest, ManifestError, Plan, Pool, StopFlag,
-    engine_fingerprint,
+    Ended, Grid, GridError, Identity, LongTableError, Manifest, ManifestError, Plan, Pool,
+    RequestFiles, StopFlag, engine_fingerprint,
 };
-use crate::tables::{RunIndex, RunRow, TableError};
+use crate::tables::{Detail, RunIndex, RunRow, TableError};
+
+use super::provenance::Inputs;
 
 /// All that a command on a sweep needs.
 pub(super) struct Job {
@@ -21,6 +24,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) store: Store,
     pub(super) fingerprint: String,
+    /// What the results were made from.
+    pub(super) inputs: Inputs,
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
@@ -41,14 +46,44 @@ impl Job {
         let folder = out.map_or_else(own, Path::to_owned);
         let store = Store::open(folder)?;
         let plan = Plan::new(&grid, &Identity::of(&grid)?);
-        Ok(Self { grid, plan, store, fingerprint: engine_fingerprint() })
+        let inputs = Inputs::of(&grid.manifest, manifest)?;
+        Ok(Self { grid, plan, store, fingerprint: engine_fingerprint(), inputs })
     }
 
     /// Reads the finished runs and says what is wrong with their files.
     pub(super) fn read(&self) -> Result<Stored, CliError> {
-        let stored = self.store.read(&self.fingerprint)?;
+        let mut stored = self.store.read(&self.fingerprint)?;
         self.tell(&stored.damaged, &stored.others, &stored.strangers);
+        stored.require(&Detail::asked(self.grid.manifest.output))?;
+        stored.retain(|run_id| self.has_files(run_id));
         Ok(stored)
+    }
+
+    /// Reads which runs are finished and says what is wrong with their files.
+    pub(super) fn index(&self) -> Result<Index, CliError> {
+        let mut index = self.store.index(&self.fingerprint)?;
+        self.tell(&index.damaged, &index.others, &index.strangers);
+        index.require(&Detail::asked(self.grid.manifest.output));
+        index.retain(|run_id| self.has_files(run_id));
+        Ok(index)
+    }
+
+    /// Returns whether the files that a run has of its own are there, if the manifest asks for any.
+    fn has_files(&self, run_id: &str) -> bool {
+        let asked = self.grid.manifest.output.requests;
+        !asked || self.store.has_requests(&self.fingerprint, run_id)
+    }
+
+    /// Opens the files of the results.
+    pub(super) fn result_files(&self) -> Result<ResultFiles, CliError> {
+        ResultFiles::create(self.store.root(), &Detail::asked(self.grid.manifest.output))
+    }
+
+    /// Starts the threads that execute runs.
+    pub(super) fn pool(&self, threads: usize) -> Result<Pool, CliError> {
+        let files = || RequestFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
+        let files = self.grid.manifest.output.requests.then(files).transpose()?;
+        Ok(Pool::new(threads).map_err(CliError::new)?.keeping(files))
     }
 
     pub(super) fn tell(
@@ -123,6 +158,15 @@ impl From<GridError> for CliError {
             GridError::BlocksDontFit { .. } => {
                 Self::new(error.to_string()).hint("change kv_block_size in the config")
             }
+        }
+    }
+}
+
+impl From<LongTableError> for CliError {
+    fn from(error: LongTableError) -> Self {
+        match error {
+            LongTableError::Store(error) => error.into(),
+            LongTableError::Table(error) => error.into(),
         }
     }
 }

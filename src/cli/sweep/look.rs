@@ -50,8 +50,7 @@ pub(super) fn shape(grid: &Grid) -> String {
 /// Says how many runs are done. Their numbers are not read.
 pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
     let job = Job::open(&place.manifest, place.out.as_deref())?;
-    let index = job.store.index(&job.fingerprint)?;
-    job.tell(&index.damaged, &index.others, &index.strangers);
+    let index = job.index()?;
     let left = job.plan.to_do(Shard::WHOLE, |run_id| index.status(run_id).is_some()).len();
     let (runs, done) = (job.plan.len(), job.plan.len() - left);
     let folder = job.store.root().display();

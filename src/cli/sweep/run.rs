@@ -10,7 +10,8 @@ use crate::cli::results::{ResultFiles, Results};
 use crate::cli::signals::{nothing_written, watch_interrupt};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
 use crate::report::{answers_json, sweep_text};
-use crate::sweep::{Answer, Gathered, Pool, Shard};
+use crate::store::Stored;
+use crate::sweep::{Answer, Gathered, Shard};
 use crate::tables::{RunsReader, cells_frame, wide_cells_frame, write_csv};
 
 /// Runs what is not done yet.
@@ -20,7 +21,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let job = Job::open(&args.manifest, args.out.as_deref())?;
     // A folder that can't be written is found before the work.
     job.store.claim(&job.grid.manifest.name)?;
-    let files = (shard == Shard::WHOLE).then(|| ResultFiles::create(job.store.root()));
+    let files = (shard == Shard::WHOLE).then(|| job.result_files());
     let files = files.transpose()?;
     let stored = job.read()?;
     let to_do = job.plan.to_do(shard, |id| !args.fresh && stored.row(id).is_some());
@@ -28,7 +29,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     if to_do.len() < own {
         remark(&format!("{} of {own} runs were done before", own - to_do.len()));
     }
-    let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
+    let pool = job.pool(args.threads.map_or(0, usize::from))?;
     let clock = Clock::start();
     let (ended, failed) = job.execute(&pool, &to_do)?;
     let stored = if ended.ran > 0 { job.read()? } else { stored };
@@ -48,7 +49,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     };
     let gathered = job.plan.gather(&job.grid, &stored, &failed)?;
     let made = Made { pool_threads: pool.threads(), clock };
-    show(&job, files, gathered, args.format, &made)
+    show(&job, files, (&stored, gathered), args.format, &made)
 }
 
 /// Makes the tables of what is done, by whatever processes.
@@ -56,7 +57,8 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     watch_interrupt(nothing_written);
     let clock = Clock::start();
     let job = Job::open(&args.place.manifest, args.place.out.as_deref())?;
-    let gathered = job.plan.gather(&job.grid, &job.read()?, &[])?;
+    let stored = job.read()?;
+    let gathered = job.plan.gather(&job.grid, &stored, &[])?;
     if gathered.missing > 0 && !args.allow_partial {
         let folder = job.store.root().display();
         let message =
@@ -66,8 +68,9 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
         return Ok(Exit::FailedRuns);
     }
     job.store.claim(&job.grid.manifest.name)?;
-    let files = ResultFiles::create(job.store.root())?;
-    show(&job, files, gathered, args.format, &Made { pool_threads: 1, clock })
+    let files = job.result_files()?;
+    let made = Made { pool_threads: 1, clock };
+    show(&job, files, (&stored, gathered), args.format, &made)
 }
 
 /// How the results were made.
@@ -79,7 +82,7 @@ struct Made {
 fn show(
     job: &Job,
     files: ResultFiles,
-    gathered: Gathered,
+    (stored, gathered): (&Stored, Gathered),
     format: Format,
     made: &Made,
 ) -> Result<Exit, CliError> {
@@ -95,9 +98,10 @@ fn show(
         runs: &mut runs,
         cells: &mut cells,
         wide: &mut wide,
-        metadata: &metadata(grid),
+        stored: (&job.store, stored),
+        metadata: &metadata(grid, &job.inputs),
         manifest: &grid.manifest.text,
-        provenance: &provenance(grid, &made.clock, made.pool_threads, failed),
+        provenance: &provenance(job, &made.clock, made.pool_threads, failed),
     });
     let answers = Answer::of(grid, &runs)?;
     match format {
