@@ -173,7 +173,8 @@ impl Stored {
             let details = Detail::ALL.map(|detail| texts_or_null(frame, detail.hash_column()));
             let mut marks = Vec::with_capacity(ids.len());
             for (row, (run_id, hash)) in ids.into_iter().zip(hashes).enumerate() {
-                let own = details.each_ref().map(|hashes| Some((hashes[row]?, Place { file, row })));
+                let own =
+                    details.each_ref().map(|hashes| Some((hashes[row]?, Place { file, row })));
                 let new = Known { hash, file, details: own };
                 let known = self.rows.get(run_id).map(|row| &mut all_known[*row]);
                 marks.push(known.is_none());

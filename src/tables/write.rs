@@ -105,7 +105,7 @@ pub fn write_parquet(
 
 /// Writes a table of few rows as [`write_parquet`] does, to be read soon and often: without
 /// compression, which takes longer to set up for a column of so few values than to read it, and
-/// without statistics.
+/// without statistics. A table with lists has many values, and is compressed.
 ///
 /// # Errors
 ///
@@ -115,7 +115,10 @@ pub fn write_small_parquet(
     metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), TableError> {
-    let writer = writer(metadata, out).with_compression(ParquetCompression::Uncompressed);
+    let has_lists = frame.columns().iter().any(|column| column.dtype().is_list());
+    let uncompressed = ParquetCompression::Uncompressed;
+    let compression = if has_lists { ParquetCompression::Zstd(None) } else { uncompressed };
+    let writer = writer(metadata, out).with_compression(compression);
     writer.with_statistics(StatisticsOptions::empty()).finish(frame)?;
     Ok(())
 }

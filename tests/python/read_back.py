@@ -99,7 +99,7 @@ def check_twins(results: pathlib.Path) -> list[str]:
     for name in there:
         check_types(results / f"{name}.parquet")
         ours = pd.read_parquet(results / f"{name}.parquet")
-        csv = pd.read_csv(results / f"{name}.csv", float_precision="round_trip")
+        csv = pd.read_csv(results / f"{name}.csv")
         check(list(ours.columns) == list(csv.columns), f"{name}: the CSV has other columns")
         check(len(ours) == len(csv), f"{name}: the CSV has other rows")
         for column in ours.columns:
@@ -118,7 +118,7 @@ def check_duckdb(results: pathlib.Path, there: list[str], runs: pd.DataFrame) ->
     path = results / "runs.parquet"
     count, nulls, mean = duckdb.sql(
         f"SELECT count(*), count(*) FILTER (error IS NULL), avg(ttft_mean_ms) FROM '{path}'"
-    ).fetchone()
+    ).fetchall()[0]
     check(count == len(runs), "DuckDB counts other runs")
     check(nulls == runs["error"].isna().sum(), "DuckDB has other nulls than pandas")
     check(abs(mean / runs["ttft_mean_ms"].mean() - 1) < 1e-12, "DuckDB has another mean")
@@ -130,7 +130,7 @@ def check_histograms(results: pathlib.Path, runs: pd.DataFrame) -> None:
     path = results / "histograms.parquet"
     bins = pd.read_parquet(path)
     sums = bins.groupby(["run_id", "metric"])["count"].sum().unstack()
-    ok = runs[runs["status"] == "ok"].set_index("run_id")
+    ok = runs[runs["status"] == "ok"].set_index("run_id").sort_index()
     for metric in ["ttft", "e2e", "queue_wait"]:
         check((sums[metric] == ok["measured_finished_count"]).all(), f"histograms of {metric}")
     # A pooled quantile, as docs/outputs.md shows it, lies among those of the runs.
@@ -141,7 +141,7 @@ def check_histograms(results: pathlib.Path, runs: pd.DataFrame) -> None:
           sum(n) OVER (PARTITION BY cell_id) AS total FROM bins)
         SELECT cell_id, min((bin_lo_ms + bin_hi_ms) / 2) AS pooled_p99_ms
         FROM ranked WHERE upto >= 0.99 * total GROUP BY cell_id
-    """).df().set_index("cell_id")["pooled_p99_ms"]
+    """).df().set_index("cell_id").sort_index()["pooled_p99_ms"]
     own = ok.groupby("cell_id")["ttft_max_ms"].max()
     check((pooled <= own * 1.004).all() and len(pooled) == len(own), "pooled quantiles")
 
@@ -152,7 +152,7 @@ def check_batches(results: pathlib.Path, runs: pd.DataFrame) -> None:
     batches["sum"] = (batches["count"] * batches["mean_ms"]).fillna(0.0)
     own = batches.groupby(["run_id", "metric"])[["sum", "count"]].sum()
     means = (own["sum"] / own["count"]).unstack()
-    ok = runs[runs["status"] == "ok"].set_index("run_id")
+    ok = runs[runs["status"] == "ok"].set_index("run_id").sort_index()
     for metric in ["ttft", "tpot", "e2e", "queue_wait"]:
         # A mean of 0 has no relative error.
         error = (means[metric] - ok[f"{metric}_mean_ms"]).abs()
