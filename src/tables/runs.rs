@@ -65,8 +65,11 @@ impl CellKey {
 /// When polars refuses, which would be our fault.
 pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
     let cells: Vec<&CellKey> = rows.iter().map(|row| &row.cell).collect();
-    let seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
-    let own: Vec<RunIndex> = (0..rows.len()).map(|at| RunIndex { cell: at, seed: at }).collect();
+    let mut seeds = vec![0; rows.iter().map(|row| row.index.seed + 1).max().unwrap_or(0)];
+    rows.iter().for_each(|row| seeds[row.index.seed] = row.seed);
+    let own = rows.iter().enumerate();
+    let own = own.map(|(at, row)| RunIndex { cell: at, seed: row.index.seed });
+    let own: Vec<RunIndex> = own.collect();
     side_by_side(&axes_frame(&cells, &seeds, &own)?, &results_frame(rows, slo_terms)?)
 }
 
