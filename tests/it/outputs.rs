@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use routesim::tables::{Frame, ParquetFile, RunsReader, column_types, texts};
 use serde_json::Value;
@@ -232,6 +234,35 @@ fn a_sweep_that_asks_for_more_makes_what_is_missing() {
         plain == fs::read(out.join("cells.csv")).unwrap(),
         "results are the same with and without"
     );
+}
+
+#[test]
+fn a_sweep_that_is_killed_loses_nothing_that_is_asked_for() {
+    let folder = folder("killed");
+    manifest(&folder, 40, ALL);
+    run(&folder, "whole", &["run"]);
+    for kill in 1..=6 {
+        let mut command = Command::new(PROGRAM);
+        command.args(["tables.toml", "--out", "out"]).current_dir(&folder);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(Duration::from_millis(50 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    run(&folder, "out", &["run"]);
+    for name in ["runs", "cells_wide", "histograms", "batches"] {
+        let file = format!("{name}.parquet");
+        let [a, b] = ["out", "whole"].map(|out| fs::read(folder.join(out).join(&file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+    let [mended, whole] = ["out", "whole"].map(|out| request_files(&folder.join(out)));
+    let names = |files: &BTreeMap<String, PathBuf>| -> Vec<String> {
+        files.keys().filter(|name| !name.starts_with('.')).cloned().collect()
+    };
+    assert_eq!(names(&mended), names(&whole));
+    for (name, path) in &whole {
+        assert!(fs::read(path).unwrap() == fs::read(&mended[name]).unwrap(), "{name} differs");
+    }
 }
 
 #[test]
