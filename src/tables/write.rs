@@ -15,6 +15,31 @@ use super::schema::columns_json;
 /// The fact of a footer that says what its columns mean.
 const COLUMNS_KEY: &str = "routesim.columns_json";
 
+/// A table that could not be made or written.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TableError(#[from] PolarsError);
+
+impl Metadata {
+    /// Adds what the columns of a table mean.
+    fn describing(&self, frame: &DataFrame) -> Self {
+        let mut pairs = self.0.clone();
+        pairs.push((COLUMNS_KEY.to_owned(), columns_json(frame)));
+        Self(pairs)
+    }
+}
+
+impl TableError {
+    /// A table that is not as it must be.
+    pub(super) fn wrong(message: String) -> Self {
+        Self(PolarsError::ComputeError(message.into()))
+    }
+}
+
+/// Facts that stand in a Parquet file beside its rows, by key.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata(pub Vec<(String, String)>);
+
 /// Writes one table as Parquet and as CSV, a batch of rows at a time: no more than a batch is in
 /// memory.
 pub struct TwoWriters<'o> {
@@ -63,33 +88,8 @@ impl<'o> TwoWriters<'o> {
     }
 }
 
-/// A table that could not be made or written.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct TableError(#[from] PolarsError);
-
-impl Metadata {
-    /// Adds what the columns of a table mean.
-    fn describing(&self, frame: &DataFrame) -> Self {
-        let mut pairs = self.0.clone();
-        pairs.push((COLUMNS_KEY.to_owned(), columns_json(frame)));
-        Self(pairs)
-    }
-}
-
-impl TableError {
-    /// A table that is not as it must be.
-    pub(super) fn wrong(message: String) -> Self {
-        Self(PolarsError::ComputeError(message.into()))
-    }
-}
-
-/// Facts that stand in a Parquet file beside its rows, by key.
-#[derive(Clone, Debug, Default)]
-pub struct Metadata(pub Vec<(String, String)>);
-
-/// Writes a table as Parquet, with the schema version, `metadata` and what its columns mean
-/// ([`columns_json`]) in its footer.
+/// Writes a table as Parquet, with the schema version, `metadata` and what its columns mean in its
+/// footer.
 ///
 /// # Errors
 ///
