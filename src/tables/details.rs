@@ -278,7 +278,7 @@ pub(crate) mod sample {
 
     /// Adds the columns of a detail: each list is the numbers given for the row, or none.
     pub(crate) fn with_detail(
-        frame: DataFrame,
+        frame: &DataFrame,
         detail: Detail,
         lists: &[Option<&[i64]>],
     ) -> DataFrame {
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_bin_is_a_row() {
         let lists =
-            with_detail(runs(), Detail::Histograms, &[Some(&[1, 300]), Some(&[]), Some(&[5])]);
+            with_detail(&runs(), Detail::Histograms, &[Some(&[1, 300]), Some(&[]), Some(&[5])]);
         let long = long_frame(Detail::Histograms, &runs(), &lists).unwrap();
         // Five latencies; bins are counted as often as they are numbered.
         assert_eq!(long.height(), 5 * (2 + 1));

@@ -29,9 +29,8 @@ pub fn requests_frame(
     records: &[RequestRecord],
     first: RequestId,
 ) -> Result<DataFrame, TableError> {
-    let since = |at: Option<SimTime>, record: &RequestRecord| {
-        Some(at?.since(record.arrival)).map(SimDuration::as_ms)
-    };
+    let since =
+        |at: Option<SimTime>, record: &RequestRecord| Some(at?.since(record.arrival).as_ms());
     let columns = vec![
         column("run_id", records, |_| Some(key.run_id.to_owned())),
         column("cell_id", records, |_| Some(key.cell_id.to_owned())),

@@ -10,7 +10,7 @@ const LISTS: [&[i64]; 2] = [&[1, 2, 3], &[]];
 fn with(details: &[Detail]) -> Frame {
     let lists = LISTS.map(Some);
     let plain = runs(&["a", "b"], 1.0);
-    details.iter().fold(plain, |frame, detail| with_detail(frame, *detail, &lists))
+    details.iter().fold(plain, |frame, detail| with_detail(&frame, *detail, &lists))
 }
 
 fn lists(store: &Store, stored: &Stored, detail: Detail) -> [Vec<i64>; 2] {
@@ -50,7 +50,7 @@ fn a_run_without_what_is_asked_for_is_not_done() {
     let store = folder.store();
     store.commit(with(&[Detail::Batches]), ENGINE).unwrap();
     // Of `c` one list is there and of `d` none; `e` failed and has none to give.
-    let some = with_detail(runs(&["c", "d"], 1.0), Detail::Histograms, &[Some(&[]), None]);
+    let some = with_detail(&runs(&["c", "d"], 1.0), Detail::Histograms, &[Some(&[]), None]);
     store.commit(some, ENGINE).unwrap();
     let failed = table(&["e"], &[("status", &[Some("failed")])], &[]);
     store.commit(failed, ENGINE).unwrap();
@@ -90,7 +90,7 @@ fn two_details_of_one_run_name_both_files() {
     let store = folder.store();
     let one = store.commit(with(&[Detail::Histograms]), ENGINE).unwrap();
     let other: &[i64] = &[1, 2, 4];
-    let other = with_detail(runs(&["a"], 1.0), Detail::Histograms, &[Some(other)]);
+    let other = with_detail(&runs(&["a"], 1.0), Detail::Histograms, &[Some(other)]);
     let two = store.commit(other, ENGINE).unwrap();
     let text = store.read(ENGINE).unwrap_err().to_string();
     assert!(text.contains("run a has different results"), "{text}");
