@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::CliError;
 
 /// Files that have no name yet, so that an interrupt can take them away.
 static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Parts of the names of drafts: one process never uses one twice.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// A file that appears under its name only when it is whole.
 ///
@@ -47,11 +51,27 @@ impl OutputFile {
         };
         let mut draft_name = std::ffi::OsString::from(".");
         draft_name.push(name);
-        draft_name.push(format!(".{}.tmp", std::process::id()));
-        let draft = path.with_file_name(draft_name);
-        let file = File::create(&draft).map_err(failed)?;
+        let (draft, file) = loop {
+            let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut name = draft_name.clone();
+            name.push(format!(".{}-{count}.tmp", std::process::id()));
+            let draft = path.with_file_name(name);
+            // Another host may have the same process id.
+            match File::options().write(true).create_new(true).open(&draft) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                opened => break (draft, opened.map_err(failed)?),
+            }
+        };
         drafts(|drafts| drafts.insert(draft.clone()));
         Ok(Self { path: path.clone(), draft: Some(draft), file })
+    }
+
+    /// Returns how many bytes have been written.
+    pub(super) fn len(&self) -> Result<u64, CliError> {
+        let metadata = self.file.metadata();
+        let metadata =
+            metadata.map_err(|error| CliError::new(format!("{}: {error}", self.path.display())))?;
+        Ok(metadata.len())
     }
 
     /// Writes the draft with `write`, to the disk.

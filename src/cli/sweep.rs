@@ -1,9 +1,14 @@
 //! The program `routesim-sweep`.
 
+mod estimate;
+mod explain;
+mod init;
 mod job;
 mod look;
+mod progress;
 mod provenance;
 mod run;
+mod schema;
 mod shard;
 
 use std::path::PathBuf;
@@ -12,7 +17,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::error::{CliError, Exit};
+use crate::sweep::{Balance, Tolerance};
 
+use init::InitArgs;
+use progress::ProgressArg;
+use schema::SchemaOf;
 use shard::ShardArg;
 
 /// Runs a grid of simulations and says what each algorithm can hold.
@@ -30,8 +39,11 @@ struct Cli {
 enum Command {
     /// Show what a manifest expands to, and check all it names
     Plan {
-        /// Manifest file
-        manifest: PathBuf,
+        #[command(flatten)]
+        place: ManifestArgs,
+        /// List every cell, a line each
+        #[arg(long)]
+        list: bool,
     },
     /// Run a manifest (the default command): what is done already is not run again
     Run(RunArgs),
@@ -45,6 +57,13 @@ enum Command {
     },
     /// Make the tables and the answer from what shards have done
     Merge(MergeArgs),
+    /// Say what a run or cell depends on, and why it would run again
+    Explain {
+        #[command(flatten)]
+        place: Where,
+        /// Id of a run or a cell, or a cell's label
+        id: String,
+    },
     /// Remove what killed processes left half written
     Gc {
         /// Folder of results
@@ -53,13 +72,31 @@ enum Command {
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         older_than: u32,
     },
+    /// Write a manifest to start from, with every key
+    Init(InitArgs),
+    /// Print a JSON Schema, with which editors complete and check keys
+    Schema {
+        /// Of which file
+        #[arg(value_enum, default_value_t = SchemaOf::Manifest)]
+        of: SchemaOf,
+    },
+}
+
+/// A manifest and what is changed in it.
+#[derive(Debug, Args)]
+struct ManifestArgs {
+    /// Manifest file
+    manifest: PathBuf,
+    /// Set a key of the manifest or of configs: `grid.seeds=3`, `cluster.num_backends=8`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 /// A manifest and the folder of its results.
 #[derive(Debug, Args)]
 struct Where {
-    /// Manifest file
-    manifest: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArgs,
     /// Folder for the results (default: results/<name>)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -67,8 +104,12 @@ struct Where {
 
 #[derive(Debug, Args)]
 struct RunArgs {
+    // Not flattened: clap finds an optional group of arguments by its own ones alone.
     /// Manifest file
     manifest: PathBuf,
+    /// Set a key of the manifest or of configs: `grid.seeds=3`, `cluster.num_backends=8`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Folder for the results (default: results/<name>)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -78,12 +119,31 @@ struct RunArgs {
     /// Do one of COUNT parts, INDEX from 0; `auto` asks the variables of an array job
     #[arg(long, value_name = "INDEX/COUNT")]
     shard: Option<ShardArg>,
+    /// What the parts of --shard have equal shares of; all of them must be given the same
+    #[arg(long, value_enum, default_value_t = BalanceArg::Runs, requires = "shard")]
+    balance: BalanceArg,
     /// Run everything again: the results must be those that are kept
     #[arg(long)]
     fresh: bool,
+    /// Begin no run while those that go on are estimated to take more (overrides `memory_mb`)
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    memory: Option<u64>,
+    /// Begin no run once more have failed, a number or such as 5% (overrides the manifest's)
+    #[arg(long, value_name = "N")]
+    max_failures: Option<Tolerance>,
+    /// How to say how far it is, on standard error
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    progress: ProgressArg,
     /// What to print: a table for people, JSON, or the cells as CSV
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+impl RunArgs {
+    fn place(&self) -> Where {
+        let (manifest, set) = (self.manifest.clone(), self.set.clone());
+        Where { manifest: ManifestArgs { manifest, set }, out: self.out.clone() }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +156,21 @@ struct MergeArgs {
     /// What to print: a table for people, JSON, or the cells as CSV
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BalanceArg {
+    Runs,
+    Cost,
+}
+
+impl From<BalanceArg> for Balance {
+    fn from(balance: BalanceArg) -> Self {
+        match balance {
+            BalanceArg::Runs => Self::Runs,
+            BalanceArg::Cost => Self::Cost,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,10 +191,13 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match (cli.command, cli.run) {
-        (Some(Command::Plan { manifest }), _) => look::plan(&manifest),
+        (Some(Command::Plan { place, list }), _) => look::plan(&place, list),
         (Some(Command::Status { place, format }), _) => look::status(&place, format),
         (Some(Command::Merge(args)), _) => run::merge(&args),
+        (Some(Command::Explain { place, id }), _) => explain::explain(&place, &id),
         (Some(Command::Gc { folder, older_than }), _) => look::gc(&folder, older_than),
+        (Some(Command::Init(args)), _) => init::init(&args),
+        (Some(Command::Schema { of }), _) => schema::show(of),
         (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(&args),
         (None, None) => Err(CliError::new("no manifest").hint("routesim-sweep MANIFEST")),
     };

@@ -5,11 +5,25 @@
 //! a suggestion. A reader never stops at a fault: it takes the default and goes on, and
 //! [`Document::settle`] gives the value only when there was none.
 
+#[cfg(test)]
+mod asked;
+mod edit;
+mod keys;
 mod read;
+mod scalar;
 mod value;
 
+#[cfg(test)]
+pub(crate) use asked::asked_of;
+pub use edit::{Blocked, Value, key_path};
+pub use keys::{Key, KeyKind, Keys, json_schema};
 pub use read::{Bounds, Item, Table};
+pub use scalar::Scalar;
 pub use value::{Document, Fault, Faults};
+
+/// What the label of a text begins with that was given on the command line: its places are none
+/// that anybody could look up.
+pub const ON_COMMAND_LINE: &str = "--set ";
 
 /// Returns the candidate that `word` most likely meant, if one is near enough.
 pub fn suggestion<'a>(

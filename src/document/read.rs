@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::did_you_mean;
-use super::value::{Document, Entry, Findings, Kind, Node};
+use super::edit::Value;
+use super::scalar::Scalar;
+use super::value::{Document, Entry, Findings, Kind, Node, Place};
 
 /// What a real number may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +32,9 @@ impl Bounds {
         match self {
             Self::Positive => "a number above 0".to_owned(),
             Self::NonNegative => "a number from 0".to_owned(),
-            Self::Between(low, high) => format!("a number from {low} to {high}"),
+            Self::Between(low, high) => {
+                format!("a number from {} to {}", Scalar::Real(low), Scalar::Real(high))
+            }
         }
     }
 }
@@ -40,7 +44,7 @@ impl Bounds {
 pub struct Table<'d> {
     findings: &'d Findings,
     path: String,
-    at: usize,
+    place: &'d Place,
     entries: &'d [Entry],
     known: Vec<String>,
 }
@@ -58,12 +62,13 @@ impl<'d> Table<'d> {
         let Kind::Table(entries) = &document.root.kind else {
             unreachable!("the root of a document is a table");
         };
-        Self { findings, path: String::new(), at: 0, entries, known: Vec::new() }
+        let place = &document.root.place;
+        Self { findings, path: String::new(), place, entries, known: Vec::new() }
     }
 
     /// Returns the value of `key`, if the table has it.
     pub fn item(&mut self, key: &str) -> Option<Item<'d>> {
-        self.known.push(key.to_owned());
+        self.ask(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         let path =
             if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
@@ -72,8 +77,14 @@ impl<'d> Table<'d> {
 
     /// Returns whether the table has `key`.
     pub fn has(&mut self, key: &str) -> bool {
-        self.known.push(key.to_owned());
+        self.ask(key);
         self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    fn ask(&mut self, key: &str) {
+        self.known.push(key.to_owned());
+        #[cfg(test)]
+        self.findings.ask(&self.path, key);
     }
 
     /// Returns the keys of the table in the order of the file.
@@ -127,14 +138,19 @@ impl<'d> Table<'d> {
 
     /// Reports a fault of the table as a whole.
     pub fn fault(&self, message: impl Into<String>, hint: Option<String>) {
-        self.findings.add(self.at, message.into(), hint);
+        self.findings.add(self.place, message.into(), hint);
+    }
+
+    /// Reports a fault of a value that was read from this document.
+    pub fn fault_of(&self, value: &Value, message: impl Into<String>, hint: Option<String>) {
+        self.findings.add(&value.0.place, message.into(), hint);
     }
 
     /// Reports a fault of `key`, or of the table when the key is not there.
     pub fn fault_at(&self, key: &str, message: impl Into<String>, hint: Option<String>) {
         let entry = self.entries.iter().find(|entry| entry.key == key);
-        let at = entry.map_or(self.at, |entry| entry.node.span.start);
-        self.findings.add(at, message.into(), hint);
+        let place = entry.map_or(self.place, |entry| &entry.node.place);
+        self.findings.add(place, message.into(), hint);
     }
 
     /// Reports each key that was not asked for.
@@ -152,7 +168,8 @@ impl<'d> Table<'d> {
                 format!("in [{}]", self.path)
             };
             let message = format!("unknown key `{}` {place}", entry.key);
-            self.findings.add(entry.span.start, message, Some(did_you_mean(&entry.key, &known)));
+            let hint = Some(did_you_mean(&entry.key, &known));
+            self.findings.add(&entry.place, message, hint);
         }
     }
 }
@@ -163,9 +180,19 @@ impl<'d> Item<'d> {
         &self.path
     }
 
+    /// Returns the value, to be put into other documents.
+    pub fn value(&self) -> Value {
+        Value(self.node.clone())
+    }
+
+    /// Returns what faults call the text that the value stands in, usually its path.
+    pub fn label(&self) -> &str {
+        &self.node.place.source.label
+    }
+
     /// Reports a fault of this value.
     pub fn fault(&self, message: impl Into<String>, hint: Option<String>) {
-        self.findings.add(self.node.span.start, message.into(), hint);
+        self.findings.add(&self.node.place, message.into(), hint);
     }
 
     /// Reports that this value is not what was expected.
@@ -173,7 +200,7 @@ impl<'d> Item<'d> {
         let shown = match &self.node.kind {
             Kind::Text(text) => format!("\"{text}\""),
             Kind::Whole(number) => number.to_string(),
-            Kind::Real(number) => number.to_string(),
+            Kind::Real(number) => format!("{number:?}"),
             Kind::Truth(truth) => truth.to_string(),
             Kind::List(_) => "a list".to_owned(),
             Kind::Table(_) => "a table".to_owned(),
@@ -210,6 +237,8 @@ impl<'d> Item<'d> {
     pub fn whole(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let value = match self.node.kind {
             Kind::Whole(number) => u64::try_from(number).ok(),
+            // What was worked out may be real and whole, as `2 * 3.0`.
+            Kind::Real(number) => whole_of(number),
             _ => None,
         };
         let value = value.filter(|number| range.contains(number));
@@ -251,9 +280,8 @@ impl<'d> Item<'d> {
             self.wrong("a table");
             return None;
         };
-        let at = self.node.span.start;
-        let path = self.path.clone();
-        Some(Table { findings: self.findings, path, at, entries, known: Vec::new() })
+        let (place, path) = (&self.node.place, self.path.clone());
+        Some(Table { findings: self.findings, path, place, entries, known: Vec::new() })
     }
 
     /// Returns the value as a list.
@@ -269,6 +297,13 @@ impl<'d> Item<'d> {
         };
         Some(items.iter().enumerate().map(item).collect())
     }
+}
+
+/// Returns a real number as a whole one, if it is and every digit counts.
+fn whole_of(number: f64) -> Option<u64> {
+    let exact = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is exact")]
+    exact.then_some(number as u64)
 }
 
 #[cfg(test)]

@@ -2,25 +2,41 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::ON_COMMAND_LINE;
 use super::read::Table;
 
-/// A TOML text and its values, each with its place in the text.
+/// The values of a TOML text, each with its place in it. Values of other texts may have been put
+/// in: they keep their own places.
 #[derive(Clone, Debug)]
 pub struct Document {
-    label: String,
-    text: String,
+    source: Arc<Source>,
     pub(super) root: Node,
+}
+
+/// A text that values come from.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What faults call it, usually its path.
+    pub(super) label: String,
+    text: String,
+}
+
+/// A place in a text, by the byte.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) source: Arc<Source>,
+    pub(super) at: usize,
 }
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) span: Range<usize>,
+    pub(super) place: Place,
     pub(super) kind: Kind,
 }
 
@@ -41,13 +57,15 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
-    pub(super) span: Range<usize>,
+    pub(super) place: Place,
     pub(super) node: Node,
 }
 
 /// One thing wrong with a file: where, what, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
+    /// The text it is in, as the user named it.
+    pub label: String,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
@@ -58,11 +76,10 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
-/// Everything wrong with one file, in the order of its lines.
+/// Everything wrong with one document, in the order of its lines; last what is wrong with values
+/// that other texts have put in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults {
-    /// The file, as the user named it.
-    pub label: String,
     /// At least one fault.
     pub faults: Vec<Fault>,
 }
@@ -71,8 +88,12 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.faults.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            let Fault { line, column, message, hint } = fault;
-            write!(f, "{separator}{}:{line}:{column}: {message}", self.label)?;
+            let Fault { label, line, column, message, hint } = fault;
+            if label.starts_with(ON_COMMAND_LINE) {
+                write!(f, "{separator}{label}: {message}")?;
+            } else {
+                write!(f, "{separator}{label}:{line}:{column}: {message}")?;
+            }
             if let Some(hint) = hint {
                 write!(f, "\nhint: {hint}")?;
             }
@@ -81,35 +102,63 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Faults as they are found, with the byte they were found at.
+impl Faults {
+    /// Adds the faults of another reading of much the same values: what both say stands once.
+    pub fn add(&mut self, other: Self) {
+        for fault in other.faults {
+            let same = |own: &Fault| own.label == fault.label && own.message == fault.message;
+            if !self.faults.iter().any(same) {
+                self.faults.push(fault);
+            }
+        }
+    }
+}
+
+/// Faults as they are found, with the place they were found at.
 #[derive(Debug, Default)]
-pub(super) struct Findings(RefCell<Vec<(usize, String, Option<String>)>>);
+pub(super) struct Findings {
+    found: RefCell<Vec<Finding>>,
+    #[cfg(test)]
+    asked: RefCell<std::collections::BTreeSet<String>>,
+}
+
+type Finding = (Place, String, Option<String>);
 
 impl Findings {
-    pub(super) fn add(&self, at: usize, message: String, hint: Option<String>) {
-        self.0.borrow_mut().push((at, message, hint));
+    pub(super) fn add(&self, place: &Place, message: String, hint: Option<String>) {
+        self.found.borrow_mut().push((place.clone(), message, hint));
+    }
+
+    #[cfg(test)]
+    pub(super) fn ask(&self, table: &str, key: &str) {
+        self.asked.borrow_mut().insert(super::asked::path(table, key));
     }
 }
 
 impl Document {
+    pub(super) fn new(source: Arc<Source>, root: Node) -> Self {
+        Self { source, root }
+    }
+
     /// Parses a text; `label` is what faults call it, usually its path.
     ///
     /// # Errors
     ///
     /// Every syntax error of the text.
     pub fn parse(label: &str, text: &str) -> Result<Self, Faults> {
+        let source = Arc::new(Source { label: label.to_owned(), text: text.to_owned() });
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
-            let span = root.span();
-            let kind = Kind::Table(entries(root.into_inner()));
-            let root = Node { span, kind };
-            return Ok(Self { label: label.to_owned(), text: text.to_owned(), root });
+            let place = Place { source: Arc::clone(&source), at: root.span().start };
+            let kind = Kind::Table(entries(root.into_inner(), &source));
+            return Ok(Self { root: Node { place, kind }, source });
         }
         let found = errors.into_iter().map(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            (at, error.message().to_owned(), None)
+            let place = Place { source: Arc::clone(&source), at };
+            (place, error.message().to_owned(), None)
         });
-        Err(faults(label, text, found.collect()))
+        Err(faults(&source, found.collect()))
     }
 
     /// Reads the document with `read` and returns what it made, or every fault it met.
@@ -126,50 +175,65 @@ impl Document {
         let mut root = Table::root(self, &findings);
         let value = read(&mut root);
         root.close();
-        let found = findings.0.into_inner();
+        #[cfg(test)]
+        super::asked::note(self.label(), findings.asked.take());
+        let found = findings.found.into_inner();
         if found.is_empty() {
             return Ok(value.expect("a reader that gives nothing must say why"));
         }
-        Err(faults(&self.label, &self.text, found))
+        Err(faults(&self.source, found))
     }
 
-    /// Returns the text as it was read.
+    /// Returns the text as it was read, without what was put in later.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.source.text
     }
 
     /// Returns what faults call the text.
     pub fn label(&self) -> &str {
-        &self.label
+        &self.source.label
     }
 }
 
-fn faults(label: &str, text: &str, mut found: Vec<(usize, String, Option<String>)>) -> Faults {
-    found.sort();
-    found.dedup();
-    let place = |(at, message, hint): (usize, String, Option<String>)| {
-        let before = &text.as_bytes()[..at.min(text.len())];
+/// Sorts faults: those of the document's own text first.
+fn faults(own: &Arc<Source>, found: Vec<Finding>) -> Faults {
+    let rank = |place: &Place| {
+        let foreign = !Arc::ptr_eq(own, &place.source);
+        (foreign, place.source.label.clone(), place.at)
+    };
+    let mut ranked: Vec<_> = (found.into_iter())
+        .map(|(place, message, hint)| ((rank(&place), message, hint), place))
+        .collect();
+    ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+    ranked.dedup_by(|(a, _), (b, _)| a == b);
+    let faults = ranked.into_iter().map(|((_, message, hint), place)| place.fault(message, hint));
+    Faults { faults: faults.collect() }
+}
+
+impl Place {
+    pub(super) fn fault(&self, message: String, hint: Option<String>) -> Fault {
+        let text = &self.source.text;
+        let before = &text.as_bytes()[..self.at.min(text.len())];
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
-        Fault { line, column, message, hint }
-    };
-    Faults { label: label.to_owned(), faults: found.into_iter().map(place).collect() }
+        Fault { label: self.source.label.clone(), line, column, message, hint }
+    }
 }
 
-fn entries(table: DeTable<'_>) -> Vec<Entry> {
+fn entries(table: DeTable<'_>, source: &Arc<Source>) -> Vec<Entry> {
     let entry = |(key, value): (Spanned<DeString<'_>>, _)| Entry {
-        span: key.span(),
+        place: Place { source: Arc::clone(source), at: key.span().start },
         key: key.into_inner().into_owned(),
-        node: node(value),
+        node: node(value, source),
     };
     let mut entries: Vec<Entry> = table.into_iter().map(entry).collect();
-    entries.sort_by_key(|entry| entry.span.start);
+    entries.sort_by_key(|entry| entry.place.at);
     entries
 }
 
-fn node(value: Spanned<DeValue<'_>>) -> Node {
-    let span = value.span();
+fn node(value: Spanned<DeValue<'_>>, source: &Arc<Source>) -> Node {
+    let place = Place { source: Arc::clone(source), at: value.span().start };
     let kind = match value.into_inner() {
         DeValue::String(text) => Kind::Text(text.into_owned()),
         DeValue::Integer(number) => {
@@ -182,8 +246,10 @@ fn node(value: Spanned<DeValue<'_>>) -> Node {
         }
         DeValue::Boolean(truth) => Kind::Truth(truth),
         DeValue::Datetime(_) => Kind::Other("a date"),
-        DeValue::Array(items) => Kind::List(items.into_iter().map(node).collect()),
-        DeValue::Table(table) => Kind::Table(entries(table)),
+        DeValue::Array(items) => {
+            Kind::List(items.into_iter().map(|item| node(item, source)).collect())
+        }
+        DeValue::Table(table) => Kind::Table(entries(table, source)),
     };
-    Node { span, kind }
+    Node { place, kind }
 }

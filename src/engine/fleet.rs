@@ -180,6 +180,11 @@ impl Fleet {
         self.backends.iter().map(Backend::stats).collect()
     }
 
+    /// Steps composed so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.backends.iter().map(|backend| backend.stats().steps).sum()
+    }
+
     /// When the last step so far has ended.
     pub(super) fn ended_at(&self) -> SimTime {
         self.backends.iter().map(Backend::ended_at).max().unwrap_or(SimTime::ZERO)

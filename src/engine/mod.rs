@@ -9,8 +9,10 @@
 //! that were idle and have something to do. Of the same kind the lower id goes first.
 
 mod fleet;
+mod limits;
 mod min_tree;
 mod pool;
 mod sim;
 
+pub use limits::{Cut, Limits};
 pub use sim::{Outcome, RequestRecord, RunRecord, Sim, SimError, Sink};

@@ -16,6 +16,7 @@ use crate::units::{BackendId, RequestId, SimDuration, SimTime};
 use crate::workload::{Arrivals, Arriving, Requests, Window};
 
 use super::fleet::{Fleet, Followed};
+use super::limits::{Cut, Limits};
 use super::pool::{Asking, Pool};
 
 /// Receives facts as they happen.
@@ -118,6 +119,9 @@ pub enum SimError {
     /// There is no such fleet.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// It would go further than it may.
+    #[error("{0}")]
+    Cut(Cut),
 }
 
 /// KV on its way, by its time and request.
@@ -255,12 +259,28 @@ impl<'w> Sim<'w> {
     /// # Errors
     ///
     /// When simulated time passes 150 days.
-    pub fn run(mut self, sink: &mut impl Sink) -> Result<RunRecord, SimError> {
+    pub fn run(self, sink: &mut impl Sink) -> Result<RunRecord, SimError> {
+        self.run_within(&Limits::default(), sink)
+    }
+
+    /// Runs until every request has its outcome, or the run has gone as far as it may.
+    ///
+    /// # Errors
+    ///
+    /// When simulated time passes 150 days, or the run is cut.
+    pub fn run_within(
+        mut self,
+        limits: &Limits<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<RunRecord, SimError> {
+        let end = limits.end();
+        let arrivals_a_look = limits.arrivals_a_look(self.fleet.len());
+        let mut next_look = arrivals_a_look;
         while let Some(arriving) = self.arrivals.next() {
             let now = arriving.arrival;
             debug_assert!(now >= self.now, "requests arrive in the order of time");
-            if now > HORIZON {
-                return Err(SimError::TooLong);
+            if now > end {
+                return Err(too_long(limits));
             }
             if self.disaggregated.is_some() {
                 self.settle(now, sink);
@@ -268,15 +288,14 @@ impl<'w> Sim<'w> {
             self.now = now;
             self.arrived += 1;
             self.arrive(arriving, sink);
+            if self.arrived == next_look {
+                next_look += arrivals_a_look;
+                limits.check(|| self.num_events()).map_err(SimError::Cut)?;
+            }
         }
-        if self.disaggregated.is_some() {
-            self.settle(SimTime::MAX, sink);
-        }
-        for index in 0..self.fleet.len() {
-            self.fleet.advance(BackendId::at(index), SimTime::MAX, sink);
-        }
-        if self.fleet.is_cut_off() || !self.transfers.is_empty() {
-            return Err(SimError::TooLong);
+        self.drain(limits, end, sink)?;
+        if self.is_cut_off() {
+            return Err(too_long(limits));
         }
         for work in self.fleet.live() {
             sink.outcome(&RequestRecord::new(work, Outcome::Unserved));
@@ -284,15 +303,47 @@ impl<'w> Sim<'w> {
         Ok(self.record())
     }
 
+    /// Carries out all that happens after the last arrival, up to and including `end`.
+    fn drain(
+        &mut self,
+        limits: &Limits<'_>,
+        end: SimTime,
+        sink: &mut impl Sink,
+    ) -> Result<(), SimError> {
+        let last = end + SimDuration::from_ps(1);
+        let (mut stretches, mut until) = (limits.stretches(), self.now);
+        loop {
+            until = stretches.next(until, last);
+            if self.disaggregated.is_some() {
+                self.settle(until, sink);
+            }
+            for index in 0..self.fleet.len() {
+                self.fleet.advance(BackendId::at(index), until, sink);
+            }
+            limits.check(|| self.num_events()).map_err(SimError::Cut)?;
+            if until == last || !self.is_cut_off() {
+                return Ok(());
+            }
+            stretches.learn(self.num_events());
+        }
+    }
+
+    /// Whether something would happen after all that was carried out.
+    fn is_cut_off(&self) -> bool {
+        self.fleet.is_cut_off() || !self.transfers.is_empty()
+    }
+
+    fn num_events(&self) -> u64 {
+        self.arrived + self.transferred + self.fleet.steps()
+    }
+
     fn record(self) -> RunRecord {
-        let backends = self.fleet.stats();
-        let steps: u64 = backends.iter().map(|backend| backend.steps).sum();
         RunRecord {
             end: self.now.max(self.fleet.ended_at()),
-            backends,
+            events: self.num_events(),
+            backends: self.fleet.stats(),
             pools: self.pools.iter().map(Pool::range).collect(),
             dispatched: self.dispatched,
-            events: self.arrived + self.transferred + steps,
             diagnostics: self.pools.first().map_or_else(Vec::new, Pool::diagnostics),
         }
     }
@@ -408,6 +459,12 @@ impl<'w> Sim<'w> {
             }
         }
     }
+}
+
+/// Time would pass what a run may take, or what any run may.
+fn too_long(limits: &Limits<'_>) -> SimError {
+    let own = limits.max_simulated.filter(|most| most.as_ps() < HORIZON.as_ps());
+    own.map_or(SimError::TooLong, |most| SimError::Cut(Cut::SimulatedTime(most)))
 }
 
 impl RequestRecord {

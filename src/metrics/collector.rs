@@ -4,6 +4,7 @@ use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
 use crate::units::SimDuration;
 use crate::workload::Window;
 
+use super::distribution::{Batches, Keep};
 use super::slo::{SloMeasure, SloSpec, SloTerm};
 use super::summary::{Measured, Summary, summarise};
 
@@ -12,6 +13,7 @@ use super::summary::{Measured, Summary, summarise};
 #[derive(Debug)]
 pub struct Collector<'s> {
     window: Window,
+    planned: usize,
     slo: &'s SloSpec,
     measured: Measured,
 }
@@ -20,7 +22,17 @@ impl<'s> Collector<'s> {
     /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
     /// these and no more.
     pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
-        Self { window, slo, measured: Measured::new(planned) }
+        Self { window, planned, slo, measured: Measured::new(planned) }
+    }
+
+    /// Also keeps what `keep` asks for, of as many requests as were planned.
+    #[must_use]
+    pub fn keeping(mut self, keep: Keep) -> Self {
+        let planned = self.planned;
+        self.measured.keep = keep;
+        self.measured.batches = keep.batch_means.then(|| Batches::new(self.window.first, planned));
+        self.measured.records = keep.requests.then(Vec::new);
+        self
     }
 
     /// Makes the summary of the run; `usd_per_hour` is the price of the whole fleet.
@@ -45,6 +57,13 @@ impl<'s> Collector<'s> {
         measured.e2e.push(e2e.as_ps());
         if let Some(tpot) = tpot {
             measured.tpot.push(tpot);
+        }
+        if let Some(batches) = &mut measured.batches {
+            let wait = scheduled.since(arrival);
+            batches.take(
+                record.request,
+                [Some(ttft.as_ps()), tpot, Some(e2e.as_ps()), Some(wait.as_ps())],
+            );
         }
         measured.cached_tokens += u64::from(record.cached_tokens);
         measured.prompt_tokens += u64::from(record.prompt_tokens);
@@ -72,6 +91,10 @@ impl Sink for Collector<'_> {
     fn outcome(&mut self, record: &RequestRecord) {
         let is_measured = record.request >= self.window.first;
         self.measured.all.count(record.outcome);
+        if let Some(records) = &mut self.measured.records {
+            records.push(*record);
+        }
+        self.measured.draws.take(record, self.window.first);
         if is_measured {
             self.measured.counts.count(record.outcome);
             self.measured.preemptions += u64::from(record.preemptions);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::stats::{LogHistogram, WholeMoments, quantiles_in_place};
+use crate::stats::{LogHistogram, SparseHistogram, WholeMoments, quantiles_in_place};
 use crate::units::{PS_PER_MS, SimDuration};
 
 /// The most measured requests whose latencies are kept; runs of more count them in histograms.
@@ -115,6 +115,14 @@ impl Values {
         match self {
             Self::All(values) => values.push(ps),
             Self::Counted(histogram) => histogram.record(ps, 1),
+        }
+    }
+
+    /// Counts the values in the bins that are kept of a run.
+    pub(super) fn counted(&self) -> SparseHistogram {
+        match self {
+            Self::All(values) => SparseHistogram::of_values(values),
+            Self::Counted(histogram) => SparseHistogram::of(histogram),
         }
     }
 

@@ -16,6 +16,8 @@
 
 mod catalogue;
 mod collector;
+mod distribution;
+mod drawn;
 mod latency;
 mod outcomes;
 mod slo;
@@ -23,6 +25,10 @@ mod summary;
 
 pub use catalogue::{Better, METRICS, Metric};
 pub use collector::Collector;
+pub use distribution::{
+    BATCHED, BatchMeans, Distributions, HISTOGRAMS, Keep, MOST_BATCHES, first_of_batch,
+};
+pub use drawn::Drawn;
 pub use latency::{Latency, MOST_EXACT, QuantileMethod};
 pub use outcomes::OutcomeCounts;
 pub use slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};

@@ -47,7 +47,8 @@ pub enum SloStatistic {
 }
 
 impl SloMeasure {
-    const ALL: [(&'static str, Self); 4] = [
+    /// Every latency, with its name in keys and columns.
+    pub const ALL: [(&'static str, Self); 4] = [
         ("ttft", Self::Ttft),
         ("tpot", Self::Tpot),
         ("e2e", Self::E2e),

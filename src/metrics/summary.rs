@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::engine::RunRecord;
-use crate::stats::{LogHistogram, coefficient_of_variation, jain_index};
+use crate::engine::{RequestRecord, RunRecord};
+use crate::stats::{LogHistogram, SparseHistogram, coefficient_of_variation, jain_index};
 use crate::units::SimDuration;
 
 use super::STEADY_GROWTH;
+use super::distribution::{Batches, Distributions, Keep};
+use super::drawn::{Drawn, Draws};
 use super::latency::{Latency, QuantileMethod, Values, Wanted};
 use super::outcomes::{OutcomeCounts, Tally};
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
@@ -78,6 +80,12 @@ pub struct Summary {
     pub events: u64,
     /// Figures of the algorithm's own state at the end.
     pub diagnostics: BTreeMap<&'static str, f64>,
+    /// What the measured requests were, on average.
+    #[serde(skip)]
+    pub drawn: Drawn,
+    /// What is kept beside the numbers, when it was asked for.
+    #[serde(skip)]
+    pub distributions: Option<Box<Distributions>>,
 }
 
 /// Requests in the system at the two ends of the window.
@@ -137,6 +145,11 @@ pub(super) struct Measured {
     pub(super) completed: u64,
     pub(super) completed_prompt_tokens: u64,
     pub(super) completed_output_tokens: u64,
+    pub(super) draws: Draws,
+    pub(super) keep: Keep,
+    pub(super) batches: Option<Batches>,
+    /// Facts of each request, as they came.
+    pub(super) records: Option<Vec<RequestRecord>>,
 }
 
 impl Measured {
@@ -162,7 +175,31 @@ impl Measured {
             completed: 0,
             completed_prompt_tokens: 0,
             completed_output_tokens: 0,
+            draws: Draws::default(),
+            keep: Keep::default(),
+            batches: None,
+            records: None,
         }
+    }
+
+    /// Takes out what is to be kept beside the numbers.
+    fn distributions(&mut self) -> Option<Box<Distributions>> {
+        let histograms = self.keep.histograms.then(|| {
+            [
+                self.ttft.counted(),
+                SparseHistogram::of(&self.tbt),
+                self.tpot.counted(),
+                self.e2e.counted(),
+                self.queue_wait.counted(),
+            ]
+        });
+        let batch_means = self.batches.take().map(Batches::means);
+        let mut requests = self.records.take();
+        if let Some(records) = &mut requests {
+            records.sort_unstable_by_key(|record| record.request);
+        }
+        let kept = Distributions { histograms, batch_means, requests };
+        (self.keep != Keep::default()).then(|| Box::new(kept))
     }
 
     /// Describes a latency, and each objective on it under its place in `terms`.
@@ -247,6 +284,7 @@ pub(super) fn summarise(
     let growth = ratio(backlog.end as f64 - backlog.start as f64, came);
     let per_s = |count: u64| ratio(count as f64, window_s);
     let mut terms: Vec<TermSummary> = slo.terms.iter().map(TermSummary::open).collect();
+    let distributions = measured.distributions();
     let mut latency = |measure| measured.describe(measure, slo, &mut terms);
     let (ttft, tpot) = (latency(SloMeasure::Ttft), latency(SloMeasure::Tpot));
     let (e2e, queue_wait) = (latency(SloMeasure::E2e), latency(SloMeasure::QueueWait));
@@ -281,6 +319,8 @@ pub(super) fn summarise(
         slo,
         events: run.events,
         diagnostics: run.diagnostics.iter().copied().collect(),
+        drawn: measured.draws.means(),
+        distributions,
         all: measured.all.counts(),
         measured: measured.counts.counts(),
     }

@@ -11,6 +11,7 @@ mod cut_short;
 mod events;
 mod fleets;
 mod kv_cache;
+mod limits;
 mod orders;
 mod pool;
 mod scenarios;

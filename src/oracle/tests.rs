@@ -16,10 +16,10 @@ use super::scenarios::{Case, case, cases};
 use super::sim::{Sim, Tape};
 
 /// What the engine says: gaps by length, as it groups them.
-#[derive(Debug, Default, PartialEq)]
-struct Heard {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Heard {
     gaps: BTreeMap<SimDuration, u64>,
-    outcomes: Vec<RequestRecord>,
+    pub(super) outcomes: Vec<RequestRecord>,
 }
 
 impl Sink for Heard {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::document::Scalar;
 use crate::metrics::OutcomeCounts;
 use crate::stats::Estimate;
 use crate::sweep::{Answer, CellAnswer, Grid, TermAnswer};
@@ -22,15 +23,12 @@ pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
     if let Some(warning) = incomplete(grid, answers) {
         line(&mut text, &warning);
     }
-    let mut config = "";
-    for (index, answer) in answers.iter().enumerate() {
-        if answer.config != config || index == 0 {
-            config = &answer.config;
-            let place = grid.manifest.configs.iter().position(|loaded| loaded.name == config);
-            let of_config: Vec<&Answer> =
-                answers.iter().filter(|answer| answer.config == config).collect();
-            section(&mut text, grid, place.unwrap_or(0), &of_config);
-        }
+    let scenes: Vec<&[Answer]> = answers.chunk_by(Answer::is_same_scene).collect();
+    if scenes.len() > 1 {
+        overview(&mut text, &scenes);
+    }
+    for (index, of_scene) in scenes.iter().enumerate() {
+        section(&mut text, grid, of_scene, index == 0);
     }
     let failed: usize = answers.iter().flat_map(|a| &a.cells).map(|cell| cell.num_failed).sum();
     if failed > 0 {
@@ -85,9 +83,13 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
         .map(|answer| {
             let rate = |index: Option<usize>| index.and_then(|at| answer.cells[at].key.rate_rps);
             let cells: Vec<Value> =
-                answer.cells.iter().map(|cell| cell_json(grid, answer, cell)).collect();
+                answer.cells.iter().map(|cell| cell_json(answer, cell)).collect();
+            let coordinates: serde_json::Map<String, Value> = (answer.coordinates.iter())
+                .map(|(name, value)| (name.clone(), scalar_json(value)))
+                .collect();
             json!({
                 "config": answer.config,
+                "axes": coordinates,
                 "algorithm": answer.algorithm,
                 "holds": answer.has_slo.then(|| answer.holds_to.is_some()),
                 "surely_holds": answer.has_slo.then(|| answer.surely_to.is_some()),
@@ -110,9 +112,18 @@ pub fn answers_json(grid: &Grid, answers: &[Answer]) -> Value {
     document
 }
 
-fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
-    let place = grid.manifest.configs.iter().position(|loaded| loaded.name == answer.config);
-    let terms = &grid.slo(place.unwrap_or(0)).terms;
+fn scalar_json(scalar: &Scalar) -> Value {
+    match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Truth(truth) => (*truth).into(),
+        Scalar::Whole(number) => (*number).into(),
+        Scalar::Real(number) => (*number).into(),
+        Scalar::Text(text) => text.as_str().into(),
+    }
+}
+
+fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
+    let terms = &answer.setting.slo.terms;
     let slo: Vec<Value> = (terms.iter().zip(&cell.terms))
         .map(|(term, answer)| {
             json!({
@@ -124,6 +135,7 @@ fn cell_json(grid: &Grid, answer: &Answer, cell: &CellAnswer) -> Value {
         })
         .collect();
     let mut value = json!({
+        "label": cell.key.label,
         "rate_rps": cell.key.rate_rps,
         "steady": cell.steady,
         "met": answer.has_slo.then_some(cell.met),
@@ -150,10 +162,56 @@ fn estimate_json(estimate: Option<Estimate>) -> Value {
     )
 }
 
-/// What one config can do: the answer, then the curves it was read from.
-fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
-    let loaded = &grid.manifest.configs[config];
-    let cluster = &loaded.config.cluster;
+/// How far each algorithm holds on each fleet and workload.
+fn overview(text: &mut String, scenes: &[&[Answer]]) {
+    let mut algorithms: Vec<&str> = Vec::new();
+    for answer in scenes.iter().flat_map(|scene| scene.iter()) {
+        if answer.has_slo && !algorithms.contains(&answer.algorithm.as_str()) {
+            algorithms.push(&answer.algorithm);
+        }
+    }
+    if algorithms.is_empty() {
+        return;
+    }
+    line(text, "holds to, req/s (- not even the lowest rate; empty: not in the grid)");
+    let mut headers = vec![["fleet and workload".to_owned(), String::new()]];
+    headers.extend(algorithms.iter().map(|algorithm| [(*algorithm).to_owned(), String::new()]));
+    let mut table = TextTable::new(0, &headers);
+    for answers in scenes {
+        let mut row = vec![scene(&answers[0])];
+        for algorithm in &algorithms {
+            let own = answers.iter().find(|answer| answer.algorithm == *algorithm);
+            row.push(own.map_or_else(String::new, |answer| held(answer, answer.holds_to)));
+        }
+        table.push(row);
+    }
+    write_table(text, &table);
+}
+
+/// What a fleet and workload are called: the config, and what varies.
+fn scene(answer: &Answer) -> String {
+    let mut name = answer.config.clone();
+    for (axis, value) in &answer.coordinates {
+        let short = axis.strip_prefix("cluster.").unwrap_or(axis);
+        write!(name, ", {short} = {value}").expect("a string takes all");
+    }
+    name
+}
+
+/// The rate of a cell that holds; `yes` where a trace was replayed at its own.
+fn held(answer: &Answer, at: Option<usize>) -> String {
+    match at {
+        None => "-".to_owned(),
+        Some(at) => {
+            answer.cells[at].key.rate_rps.map_or_else(|| "yes".to_owned(), |r| r.to_string())
+        }
+    }
+}
+
+/// What one fleet can do of one workload: the answer, then the curves it was read from.
+fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
+    let setting = &answers[0].setting;
+    let (cluster, slo) = (&setting.cluster, &setting.slo);
     let seeds = match grid.manifest.seeds.len() {
         1 => "one seed".to_owned(),
         several => format!("means of {several} seeds, ± half of the 95 % t-interval"),
@@ -162,13 +220,12 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
         text,
         &format!(
             "{}: {} backends of {}, ${:.2} an hour; signals {SIGNALS}",
-            loaded.name,
+            scene(&answers[0]),
             cluster.num_backends,
             cluster.backend_name(),
             cluster.usd_per_hour()
         ),
     );
-    let slo = grid.slo(config);
     let objectives: Vec<String> =
         slo.terms.iter().map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
     if objectives.is_empty() {
@@ -179,9 +236,18 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
     }
     let objectives = objectives.join(" and ");
     line(text, &format!("SLO: {objectives}; {seeds}"));
-    line(text, "`holds to`: highest rate at which the mean and those of all lower rates meet it;");
-    line(text, "`surely`: the same for the upper end of the interval. A rate at which the backlog");
-    line(text, "grows over the run holds nothing, whatever its latency is so far.\n");
+    if is_first {
+        line(
+            text,
+            "`holds to`: highest rate at which the mean and those of all lower rates meet it;",
+        );
+        line(
+            text,
+            "`surely`: the same for the upper end of the interval. A rate at which the backlog",
+        );
+        line(text, "grows over the run holds nothing, whatever its latency is so far.");
+    }
+    line(text, "");
     capacity(text, answers);
     for (index, term) in slo.terms.iter().enumerate() {
         let name = term.to_string();
@@ -198,7 +264,7 @@ fn section(text: &mut String, grid: &Grid, config: usize, answers: &[&Answer]) {
 }
 
 /// The table that answers: how far each algorithm holds, and what it costs there.
-fn capacity(text: &mut String, answers: &[&Answer]) {
+fn capacity(text: &mut String, answers: &[Answer]) {
     let mut table = TextTable::new(
         0,
         &[
@@ -213,13 +279,6 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
         ],
     );
     for answer in answers {
-        let rate = |index: Option<usize>| {
-            let rate = index.and_then(|at| answer.cells[at].key.rate_rps);
-            rate.map_or_else(
-                || if index.is_some() { "yes" } else { "-" }.to_owned(),
-                |r| r.to_string(),
-            )
-        };
         let at = answer.holds_to.map(|at| &answer.cells[at]);
         let show = |get: fn(&CellAnswer) -> Option<Estimate>, scale: f64, digits: usize| {
             let estimate = at.and_then(get);
@@ -227,8 +286,8 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
         };
         table.push(vec![
             answer.algorithm.clone(),
-            rate(answer.holds_to),
-            rate(answer.surely_to),
+            held(answer, answer.holds_to),
+            held(answer, answer.surely_to),
             show(|cell| cell.ttft_mean_ms, 1.0, 0),
             at.and_then(|cell| cell.finished_ratio)
                 .map_or_else(|| "-".to_owned(), |ratio| format!("{:.2}", 100.0 * ratio.mean)),
@@ -244,7 +303,7 @@ fn capacity(text: &mut String, answers: &[&Answer]) {
 fn curve(
     text: &mut String,
     title: &str,
-    answers: &[&Answer],
+    answers: &[Answer],
     get: impl Fn(&CellAnswer) -> Option<Estimate>,
     late: impl Fn(&CellAnswer) -> bool,
 ) {

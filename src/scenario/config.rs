@@ -77,7 +77,16 @@ impl Config {
     ///
     /// Every fault in it.
     pub fn parse(label: &str, text: &str) -> Result<Self, Faults> {
-        Document::parse(label, text)?.settle(|root| Self::read(root, text))
+        Self::of(&Document::parse(label, text)?)
+    }
+
+    /// Reads a config from a document, in which values of others may have been put.
+    ///
+    /// # Errors
+    ///
+    /// Every fault in it.
+    pub fn of(document: &Document) -> Result<Self, Faults> {
+        document.settle(|root| Self::read(root, document.text()))
     }
 
     fn read(root: &mut Table<'_>, text: &str) -> Option<Self> {

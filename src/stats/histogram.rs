@@ -24,7 +24,7 @@ pub struct LogHistogram {
 
 impl Default for LogHistogram {
     fn default() -> Self {
-        Self::with(Bins { octave_bits: 7 })
+        Self::with(Bins::USUAL)
     }
 }
 
@@ -151,6 +151,13 @@ impl LogHistogram {
         Some(self.bins.middle(first + above).clamp(min, max))
     }
 
+    /// The lowest value of each bin that is not empty, and its count; ascending.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = (u64, u64)> {
+        let first = self.moments.min().map_or(self.counts.len(), |min| self.bins.of(min));
+        let counts = self.counts[first..].iter().zip(first..).filter(|(count, _)| **count > 0);
+        counts.map(|(count, bin)| (self.bins.shift_and_lowest(bin).1, *count))
+    }
+
     #[inline]
     fn count_in(&mut self, bin: usize, count: u64) {
         if bin >= self.counts.len() {
@@ -172,14 +179,17 @@ impl LogHistogram {
 
 /// How values fall into bins: by the leading bit and `octave_bits` more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bins {
+pub(super) struct Bins {
     octave_bits: u32,
 }
 
 impl Bins {
+    /// 128 bins for each power of two.
+    pub(super) const USUAL: Self = Self { octave_bits: 7 };
+
     /// The bin of a value: its power of two and the bits after the leading one.
     #[inline]
-    const fn of(self, value: u64) -> usize {
+    pub(super) const fn of(self, value: u64) -> usize {
         let shift = (u64::BITS - self.octave_bits - 1).saturating_sub(value.leading_zeros());
         #[expect(clippy::cast_possible_truncation, reason = "eleven bits are kept")]
         let kept = (value >> shift) as usize;
@@ -187,7 +197,7 @@ impl Bins {
     }
 
     /// The bits that values of a bin may differ in, and its lowest value.
-    const fn shift_and_lowest(self, bin: usize) -> (usize, u64) {
+    pub(super) const fn shift_and_lowest(self, bin: usize) -> (usize, u64) {
         let shift = (bin >> self.octave_bits).saturating_sub(1);
         (shift, ((bin - (shift << self.octave_bits)) as u64) << shift)
     }

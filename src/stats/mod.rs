@@ -9,6 +9,7 @@ mod interval;
 mod moments;
 mod quantile;
 mod sample;
+mod sparse;
 mod whole;
 
 pub use histogram::LogHistogram;
@@ -16,4 +17,5 @@ pub use interval::{CONFIDENCE, Estimate, Interval, t_cdf, t_interval, t_quantile
 pub use moments::Moments;
 pub use quantile::{quantile, quantile_sorted, quantiles_in_place};
 pub use sample::{Sample, coefficient_of_variation, jain_index, n_distinct};
+pub use sparse::SparseHistogram;
 pub use whole::WholeMoments;

@@ -1,6 +1,5 @@
 //! SHA-256 in hexadecimal.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -34,12 +33,17 @@ pub fn file_sha256(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Returns the first digits of the SHA-256 of a text, an even number of at most 64.
+pub fn short_sha256(text: &str, digits: usize) -> String {
+    hex(&Sha256::digest(text.as_bytes())[..digits / 2])
+}
+
+/// A grid of a million runs has as many ids: digits are looked up.
 fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a string takes all");
-    }
-    text
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        |byte: &u8| [byte >> 4, byte & 15].map(|half| char::from(DIGITS[usize::from(half)]));
+    bytes.iter().flat_map(digits).collect()
 }
 
 #[cfg(test)]
@@ -51,5 +55,6 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256_hex(b"abc"), abc);
+        assert_eq!(short_sha256("abc", 16), abc[..16]);
     }
 }

@@ -34,6 +34,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A part that was there and can't be read any more.
+    #[error("{}: {what}", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What happened to it.
+        what: String,
+    },
     /// One run with two different results.
     #[error(
         "{} and {}: run {run_id} has different results in the two, by the same engine",
@@ -89,6 +97,7 @@ impl StoreError {
                     file_name(second)
                 ));
             }
+            Self::Lost { .. } => "run again: what is missing is made again",
             Self::OtherSweep { .. } => "give another folder with `--out`, or rename the sweep",
             Self::Newer { .. } => "update routesim, or give another folder with `--out`",
             Self::NoClaim { .. } => {
@@ -110,7 +119,7 @@ fn file_name(path: &Path) -> String {
 
 fn hint_of(error: &io::Error) -> Option<String> {
     let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "make room and run again: finished runs are kept"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -64,7 +64,9 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
 pub(super) fn sweep_away(folder: &Path, before: SystemTime) -> Result<Vec<PathBuf>, StoreError> {
     let mut removed = Vec::new();
     for path in entries(folder)? {
-        if !name_begins(&path, TEMPORARY) {
+        // Those of ours, and drafts of results: `.runs.parquet.1234-0.tmp`.
+        let is_draft = is_hidden(&path) && path.extension().is_some_and(|ending| ending == "tmp");
+        if !name_begins(&path, TEMPORARY) && !is_draft {
             continue;
         }
         match fs::metadata(&path).and_then(|metadata| metadata.modified()) {

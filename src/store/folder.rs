@@ -8,19 +8,20 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::tables::{Frame, texts};
+use crate::tables::{Detail, Frame, Wanted, in_order_of_ids, stack, take, texts, texts_or_null};
 
 use super::error::StoreError;
 use super::files::{IfThere, entries, is_hidden, place, sweep_away};
 use super::part::{Loaded, Part, is_part, is_whole, load};
+use super::specs::SPECS;
 use super::stored::{Damaged, Stored};
-use super::{RESULT_HASH, RUN_ID, STATUS, STORE_SCHEMA};
+use super::{OK, RESULT_HASH, RUN_ID, STATUS, STORE_SCHEMA};
 
 const PARTS: &str = "parts";
 const CLAIM: &str = "store.json";
 
 /// Digits of the folders that parts are spread over.
-const FOLDER_DIGITS: usize = 2;
+pub(super) const FOLDER_DIGITS: usize = 2;
 
 /// The store of one sweep. It holds no lock and no open file: clones and other processes may use
 /// the same folder at once.
@@ -40,8 +41,8 @@ pub struct Index {
     pub strangers: Vec<PathBuf>,
     /// Every status that occurs.
     statuses: Vec<String>,
-    /// Places among the statuses, by run. Looked up by key only.
-    runs: FxHashMap<Box<str>, usize>,
+    /// By run: the place of its status, and whether it has each detail. Looked up by key only.
+    runs: FxHashMap<Box<str>, (usize, [bool; 2])>,
 }
 
 /// What is in the folders of parts.
@@ -155,8 +156,37 @@ impl Store {
     ///
     /// When the folder can't be read, or one run has two different results.
     pub fn read(&self, fingerprint: &str) -> Result<Stored, StoreError> {
-        let Found { parts, strangers } = self.load(fingerprint, None)?;
-        Stored::of(&self.root, parts, strangers)
+        let Found { parts, strangers } = self.load(fingerprint, Wanted::Results)?;
+        Stored::of(&self.root, fingerprint, parts, strangers)
+    }
+
+    /// Reads a detail of some runs of `stored`, each of which has it: `run_id` and its lists, in the
+    /// order that is asked for. What is in memory at once is that and one part.
+    ///
+    /// # Errors
+    ///
+    /// When a part can't be read any more, or a run has no such detail.
+    pub fn details(
+        &self,
+        stored: &Stored,
+        detail: Detail,
+        run_ids: &[&str],
+    ) -> Result<Frame, StoreError> {
+        let mut columns = detail.columns();
+        columns.push(RUN_ID.to_owned());
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let fault = |source| StoreError::Rows { path: self.root.clone(), source };
+        let mut frames = Vec::new();
+        for (path, rows) in stored.rows_by_part(detail, run_ids) {
+            match load(path, &stored.fingerprint, Wanted::Named(&columns)) {
+                Loaded::Ours(frame) => frames.push(take(&frame, &rows).map_err(fault)?),
+                Loaded::Damaged(what) | Loaded::Other(what) => {
+                    return Err(StoreError::Lost { path: path.to_owned(), what });
+                }
+            }
+        }
+        let all = stack(frames, &[RUN_ID]).map_err(fault)?;
+        in_order_of_ids(&all, run_ids).map_err(fault)
     }
 
     /// Reads which runs of one engine are finished and how they ended, and not their results. Two
@@ -166,14 +196,18 @@ impl Store {
     ///
     /// When the folder can't be read.
     pub fn index(&self, fingerprint: &str) -> Result<Index, StoreError> {
-        let Found { parts, strangers } = self.load(fingerprint, Some(&[RUN_ID, STATUS]))?;
+        let [histograms, batches] = Detail::ALL.map(Detail::hash_column);
+        let wanted = Wanted::Named(&[RUN_ID, STATUS, histograms, batches]);
+        let Found { parts, strangers } = self.load(fingerprint, wanted)?;
         let mut index = Index { strangers, ..Index::default() };
         index.runs.reserve(parts.iter().map(|(_, loaded)| loaded.num_runs()).sum());
         for (path, loaded) in parts {
             match loaded {
-                Loaded::Ours(frame) => index
-                    .add(&frame)
-                    .map_err(|source| StoreError::Rows { path: path.clone(), source })?,
+                Loaded::Ours(frame) => {
+                    if let Err(error) = index.add(&frame) {
+                        index.damaged.push(Damaged { path, why: error.to_string() });
+                    }
+                }
                 Loaded::Other(engine) => *index.others.entry(engine).or_default() += 1,
                 Loaded::Damaged(why) => index.damaged.push(Damaged { path, why }),
             }
@@ -189,7 +223,8 @@ impl Store {
     /// When a folder can't be read or a file can't be removed.
     pub fn gc(&self, before: SystemTime) -> Result<Vec<PathBuf>, StoreError> {
         let mut removed = sweep_away(&self.root, before)?;
-        for folder in self.folders()? {
+        removed.extend(sweep_away(&self.root.join(SPECS), before)?);
+        for folder in self.folders()?.into_iter().chain(self.request_folders()?) {
             removed.extend(sweep_away(&folder, before)?);
         }
         Ok(removed)
@@ -213,10 +248,10 @@ impl Store {
         Ok(files.into_iter().partition(|path| is_part(path)))
     }
 
-    fn load(&self, fingerprint: &str, columns: Option<&[&str]>) -> Result<Found, StoreError> {
+    fn load(&self, fingerprint: &str, wanted: Wanted<'_>) -> Result<Found, StoreError> {
         let (parts, strangers) = self.files()?;
         let load = |path: PathBuf| {
-            let loaded = load(&path, fingerprint, columns);
+            let loaded = load(&path, fingerprint, wanted);
             (path, loaded)
         };
         Ok(Found { parts: parts.into_par_iter().map(load).collect(), strangers })
@@ -236,17 +271,35 @@ impl Index {
 
     /// Returns how a run ended, if it has.
     pub fn status(&self, run_id: &str) -> Option<&str> {
-        self.runs.get(run_id).map(|place| self.statuses[*place].as_str())
+        self.runs.get(run_id).map(|(place, _)| self.statuses[*place].as_str())
+    }
+
+    /// Forgets the runs that ended well and lack one of these details: they are not done.
+    pub fn require(&mut self, details: &[Detail]) {
+        let Self { runs, statuses, .. } = self;
+        runs.retain(|_, (place, has)| {
+            statuses[*place] != OK || details.iter().all(|detail| has[*detail as usize])
+        });
+    }
+
+    /// Forgets the runs of which `is_done` says that they are not done.
+    pub fn retain(&mut self, is_done: impl Fn(&str) -> bool) {
+        self.runs.retain(|run_id, _| is_done(run_id));
     }
 
     fn add(&mut self, frame: &Frame) -> Result<(), crate::tables::TableError> {
-        for (run_id, status) in texts(frame, RUN_ID)?.into_iter().zip(texts(frame, STATUS)?) {
+        let (run_ids, statuses) = (texts(frame, RUN_ID)?, texts(frame, STATUS)?);
+        let hashes = Detail::ALL.map(|detail| texts_or_null(frame, detail.hash_column()));
+        for (row, (run_id, status)) in run_ids.into_iter().zip(statuses).enumerate() {
             let place = self.statuses.iter().position(|known| known == status);
             let place = place.unwrap_or_else(|| {
                 self.statuses.push(status.to_owned());
                 self.statuses.len() - 1
             });
-            self.runs.insert(run_id.into(), place);
+            let (_, has) = self.runs.entry(run_id.into()).or_insert((place, [false; 2]));
+            for (has, hashes) in has.iter_mut().zip(&hashes) {
+                *has |= hashes[row].is_some();
+            }
         }
         Ok(())
     }

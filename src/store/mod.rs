@@ -4,12 +4,17 @@
 //! results/<name>/store.json                  whose results these are
 //! results/<name>/parts/<2 hex>/<32 hex>.parquet   a batch of finished runs
 //! results/<name>/parts/<2 hex>/.tmp-…        a part on its way, or what a killed process left
+//! results/<name>/requests/<engine>/<2 hex>/<run id>.parquet   the requests of a run, if asked for
 //! ```
 //!
 //! A part is named by the SHA-256 of its bytes, so reading it verifies it. It is written beside its
 //! place, brought to the disk and renamed; nothing is appended to and no part is deleted. Any number
 //! of processes may write and read one store at once: the store is the union of its parts, by
 //! `run_id`. A run that is there twice must have the same results twice.
+//!
+//! A run may have details beside its results, as lists in columns of their own, each with its hash.
+//! They are no part of the results: a run that is there with and without them is no conflict, and
+//! what any part has of it counts.
 //!
 //! Parts say which engine made them. Those of another engine are left alone and count for nothing.
 
@@ -18,12 +23,14 @@ mod error;
 mod files;
 mod folder;
 mod part;
+mod requests;
+mod specs;
 mod stored;
 
 #[cfg(test)]
 mod tests;
 
-pub use digest::{file_sha256, sha256_hex};
+pub use digest::{file_sha256, sha256_hex, short_sha256};
 pub use error::StoreError;
 pub use folder::{Index, Store};
 pub use stored::{Damaged, Stored};
@@ -37,3 +44,5 @@ pub const RUN_ID: &str = "run_id";
 pub const RESULT_HASH: &str = "result_hash";
 /// The column that says how a run ended.
 pub const STATUS: &str = "status";
+/// The status of a run that ended well.
+const OK: &str = "ok";

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::tables::{Frame, Metadata, ParquetFile, TableError};
-use crate::tables::{put_first, row_bytes, texts, write_small_parquet};
+use crate::tables::{Detail, Frame, Metadata, ParquetFile, TableError, Wanted};
+use crate::tables::{
+    put_first, row_bytes, select, side_by_side, text_column_or_null, texts, write_small_parquet,
+};
 
 use super::digest::sha256_hex;
 use super::{RESULT_HASH, RUN_ID, STORE_SCHEMA};
@@ -50,10 +52,13 @@ impl Loaded {
 
 impl Part {
     /// Adds the hashes of results and makes the bytes: equal rows give equal bytes.
-    pub(super) fn new(mut frame: Frame, fingerprint: &str) -> Result<Self, TableError> {
-        let rows = row_bytes(&frame, &[RUN_ID])?;
-        let hashes = rows.iter().map(|row| sha256_hex(row)[..RESULT_DIGITS].to_owned());
-        let hashes: Vec<String> = hashes.collect();
+    pub(super) fn new(frame: Frame, fingerprint: &str) -> Result<Self, TableError> {
+        let lists: Vec<String> = Detail::ALL.into_iter().flat_map(Detail::columns).collect();
+        let mut no_results: Vec<&str> = lists.iter().map(String::as_str).collect();
+        no_results.push(RUN_ID);
+        let hashes: Vec<String> =
+            row_bytes(&frame, &no_results)?.iter().map(|row| hash(row)).collect();
+        let mut frame = with_hashes_of_details(frame)?;
         let ids: Vec<String> = texts(&frame, RUN_ID)?.into_iter().map(str::to_owned).collect();
         frame.drop_in_place(RUN_ID)?;
         let mut frame = put_first(frame, vec![(RUN_ID, ids), (RESULT_HASH, hashes)])?;
@@ -66,6 +71,28 @@ impl Part {
         let name = format!("{}{ENDING}", name_of(&bytes));
         Ok(Self { name, bytes })
     }
+}
+
+/// Adds a hash over the lists of each detail that the rows have, null where they have none: a run
+/// without them has the same results.
+fn with_hashes_of_details(mut frame: Frame) -> Result<Frame, TableError> {
+    for detail in Detail::ALL {
+        let columns = detail.columns();
+        if frame.column(&columns[0]).is_err() {
+            continue;
+        }
+        let lists = select(&frame, &columns)?;
+        let rows = row_bytes(&lists, &[])?;
+        // Not even a name is written for a row without lists.
+        let hashes = rows.iter().map(|row| (!row.is_empty()).then(|| hash(row)));
+        let hashes = text_column_or_null(detail.hash_column(), hashes.collect())?;
+        frame = side_by_side(&frame, &hashes)?;
+    }
+    Ok(frame)
+}
+
+fn hash(row: &[u8]) -> String {
+    sha256_hex(row)[..RESULT_DIGITS].to_owned()
 }
 
 /// Returns whether a path is that of a part: its name, in the folder of its first two digits.
@@ -84,7 +111,7 @@ pub(super) fn is_part(path: &Path) -> bool {
 }
 
 /// Reads a part: its bytes must be those that its name stands for.
-pub(super) fn load(path: &Path, fingerprint: &str, columns: Option<&[&str]>) -> Loaded {
+pub(super) fn load(path: &Path, fingerprint: &str, wanted: Wanted<'_>) -> Loaded {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => return Loaded::Damaged(error.to_string()),
@@ -93,7 +120,7 @@ pub(super) fn load(path: &Path, fingerprint: &str, columns: Option<&[&str]>) -> 
     if name_of(&bytes) != name {
         return Loaded::Damaged("its content is not what was written".to_owned());
     }
-    decode(&bytes, fingerprint, columns).unwrap_or_else(|error| Loaded::Damaged(error.to_string()))
+    decode(&bytes, fingerprint, wanted).unwrap_or_else(|error| Loaded::Damaged(error.to_string()))
 }
 
 /// Returns whether a file holds what its name says.
@@ -101,7 +128,7 @@ pub(super) fn is_whole(path: &Path, part: &Part) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes == part.bytes)
 }
 
-fn decode(bytes: &[u8], fingerprint: &str, columns: Option<&[&str]>) -> Result<Loaded, TableError> {
+fn decode(bytes: &[u8], fingerprint: &str, wanted: Wanted<'_>) -> Result<Loaded, TableError> {
     let file = ParquetFile::open(bytes)?;
     let Some(engine) = file.metadata(ENGINE_KEY) else {
         return Ok(Loaded::Damaged("a table, but no part of a store".to_owned()));
@@ -113,7 +140,7 @@ fn decode(bytes: &[u8], fingerprint: &str, columns: Option<&[&str]>) -> Result<L
     if engine != fingerprint {
         return Ok(Loaded::Other(engine.to_owned()));
     }
-    let frame = file.rows(columns)?;
+    let frame = file.wanted(wanted)?;
     texts(&frame, RUN_ID)?;
     Ok(Loaded::Ours(frame))
 }

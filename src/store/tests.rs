@@ -1,3 +1,5 @@
+mod details;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -315,4 +317,27 @@ fn a_folder_that_cannot_be_written_is_told() {
         assert!(error.to_string().starts_with("/proc/routesim: "), "{error}");
     }
     assert!(store.read(ENGINE).unwrap().is_empty());
+}
+
+#[test]
+fn no_clock_decides_what_is_kept() {
+    let folder = Folder::new("clock");
+    let store = folder.store();
+    let [first, second] = two_parts(&store);
+    let on_its_way = first.with_file_name(".tmp-1-1");
+    fs::write(&on_its_way, "half a part").unwrap();
+    // The clock went back a year between the two, and again before somebody cleans up: the files
+    // are of the future.
+    let now = fs::metadata(&first).unwrap().modified().unwrap();
+    let year = Duration::from_secs(365 * 86_400);
+    for (path, time) in [(&first, now + year), (&second, now - year), (&on_its_way, now + year)] {
+        fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    assert_eq!(store.gc(now - Duration::from_secs(86_400)).unwrap(), Vec::<PathBuf>::new());
+    assert!(on_its_way.exists(), "somebody may be writing it");
+    assert_eq!(ids(&store.read(ENGINE).unwrap()), ["a", "b", "c"]);
+    // The same results again, and others of the same run, whichever file is the later.
+    assert_eq!(store.commit(runs(&["c"], 2.0), ENGINE).unwrap(), second);
+    store.commit(runs(&["c"], 3.0), ENGINE).unwrap();
+    assert!(store.read(ENGINE).unwrap_err().to_string().contains("different results"));
 }

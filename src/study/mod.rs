@@ -96,6 +96,7 @@ impl StudyError {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
             Self::Sim { source: SimError::Fleet(error), .. } => Some(error.hint()),
+            Self::Sim { source: SimError::Cut(_), .. } => None,
         }
     }
 }

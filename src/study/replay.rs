@@ -61,6 +61,7 @@ impl ReplayError {
                 Some("make `kv_block_size` a divisor or a multiple of the trace's block size")
             }
             Self::Sim(SimError::Fleet(error)) => Some(error.hint()),
+            Self::Sim(SimError::Cut(_)) => None,
             Self::Rejected {
                 reason: RejectReason::QueueFull | RejectReason::NoBackend, ..
             } => Some("raise `max_queue_depth`: vLLM's own queue has no bound"),

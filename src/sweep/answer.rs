@@ -1,16 +1,21 @@
 //! What a person wants to know of a sweep.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::document::Scalar;
 use crate::metrics::{OutcomeCounts, SloSpec, SloTerm};
 use crate::stats::Estimate;
-use crate::tables::{CellKey, CellRuns, Frame, RunIndex, RunsReader, TableError};
+use crate::tables::{CellKey, CellRuns, Frame, RunsReader, TableError};
 
-use super::grid::Grid;
+use super::grid::{Cell, Grid};
+use super::setting::Setting;
 
 /// One cell over its seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellAnswer {
     /// The cell.
-    pub key: CellKey,
+    pub key: Arc<CellKey>,
     /// Seeds whose runs failed.
     pub num_failed: usize,
     /// Seeds whose runs are yet to come: all else is of the other seeds, and may still change.
@@ -51,11 +56,18 @@ pub struct TermAnswer {
     pub lost: bool,
 }
 
-/// The cells of one config and algorithm, by rate, and how far up they hold.
+/// The cells of one algorithm that differ in their rate alone, by rate, and how far up they hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Name of the config.
     pub config: String,
+    /// The fleet and its objectives.
+    pub setting: Arc<Setting>,
+    /// Which of the workloads.
+    pub workload: usize,
+    /// Axes beside config, algorithm and rate whose value is the same in all these cells and
+    /// differs elsewhere, with their value.
+    pub coordinates: Vec<(String, Scalar)>,
     /// Label of the algorithm.
     pub algorithm: String,
     /// Cells by rate, lowest first.
@@ -70,7 +82,8 @@ pub struct Answer {
 
 impl Answer {
     /// Reads the answers off the table of runs of a grid, whose rows may be fewer and in any order:
-    /// one answer for each config and algorithm, best first within a config.
+    /// one answer for each fleet, workload and algorithm, the best first among those of one fleet and
+    /// workload.
     ///
     /// # Errors
     ///
@@ -79,41 +92,71 @@ impl Answer {
         let reader = RunsReader::new(runs);
         let by_cell = reader.by_cell(&grid.manifest.seeds)?;
         let none = reader.none();
-        let mut configs: Vec<Vec<Self>> = vec![Vec::new(); grid.manifest.configs.len()];
-        let mut cells = Vec::new();
-        let all = grid.cells();
-        for (cell, key) in all.iter().enumerate() {
-            let place = grid.spec(RunIndex { cell, seed: 0 });
-            let slo = grid.slo(place.config);
-            let runs = by_cell.get(key.id().as_str()).unwrap_or(&none);
-            let num_seeds = grid.manifest.seeds.len();
-            cells.push(CellAnswer::of(slo, key.clone(), num_seeds, runs)?);
-            // Rates are the last axis: when the next cell has another algorithm, this one is whole.
-            let ends = all.get(cell + 1).is_none_or(|next| !is_same_line(key, next));
-            if ends {
-                let answer = Self::new(std::mem::take(&mut cells), !slo.is_empty());
-                configs[place.config].push(answer);
+        let num_seeds = grid.manifest.seeds.len();
+        let mut scenes: Vec<Vec<Self>> = Vec::new();
+        for lines in lines(grid) {
+            let mut answers = Vec::new();
+            for line in lines {
+                let mut cells = Vec::with_capacity(line.len());
+                for cell in &line {
+                    let Cell { key, setting, .. } = &grid.cells()[*cell];
+                    let runs = by_cell.get(key.label.as_str()).unwrap_or(&none);
+                    cells.push(CellAnswer::of(&setting.slo, Arc::clone(key), num_seeds, runs)?);
+                }
+                let first = &grid.cells()[line[0]];
+                let workload = grid.demand(line[0]).workload;
+                let mut answer = Self::new(cells, Arc::clone(&first.setting), workload);
+                answer.name_coordinates(grid);
+                answers.push(answer);
             }
+            // Capacity first, then the first objective at the highest common rate.
+            answers.sort_by(|a, b| b.rank().cmp(&a.rank()).then(a.tie(b)));
+            scenes.push(answers);
         }
-        // Capacity first, then the first objective at the highest common rate.
-        for config in &mut configs {
-            config.sort_by(|a, b| b.rank().cmp(&a.rank()).then(a.tie(b)));
-        }
-        Ok(configs.into_iter().flatten().collect())
+        Ok(scenes.into_iter().flatten().collect())
     }
 
-    fn new(mut cells: Vec<CellAnswer>, has_slo: bool) -> Self {
+    fn new(mut cells: Vec<CellAnswer>, setting: Arc<Setting>, workload: usize) -> Self {
         cells.sort_by(|a, b| {
             let rate = |cell: &CellAnswer| cell.key.rate_rps.unwrap_or(0.0);
             rate(a).total_cmp(&rate(b))
         });
+        let has_slo = !setting.slo.is_empty();
         let leading = |holds: fn(&CellAnswer) -> bool| {
             cells.iter().take_while(|cell| has_slo && holds(cell)).count().checked_sub(1)
         };
         let (holds_to, surely_to) = (leading(|cell| cell.met), leading(|cell| cell.surely_met));
         let key = &cells[0].key;
         let (config, algorithm) = (key.config.clone(), key.algorithm.label());
-        Self { config, algorithm, cells, has_slo, holds_to, surely_to }
+        let coordinates = Vec::new();
+        Self {
+            config,
+            setting,
+            workload,
+            coordinates,
+            algorithm,
+            cells,
+            has_slo,
+            holds_to,
+            surely_to,
+        }
+    }
+
+    /// Says what sets these cells apart from others, beside their algorithm.
+    fn name_coordinates(&mut self, grid: &Grid) {
+        for (at, name) in grid.coordinates.iter().enumerate() {
+            let own = &self.cells[0].key.coordinates[at];
+            let same = self.cells.iter().all(|cell| cell.key.coordinates[at] == *own);
+            // The label of the algorithm has its parameters.
+            if same && *own != Scalar::Null && !name.starts_with("algorithm.") {
+                self.coordinates.push((name.clone(), own.clone()));
+            }
+        }
+    }
+
+    /// Whether two answers are of one fleet and workload.
+    pub fn is_same_scene(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.setting, &other.setting) && self.workload == other.workload
     }
 
     fn rank(&self) -> (Option<usize>, Option<usize>) {
@@ -134,15 +177,33 @@ impl Answer {
     }
 }
 
-/// Whether two cells differ in their rate at most.
-fn is_same_line(a: &CellKey, b: &CellKey) -> bool {
-    a.config == b.config && a.algorithm == b.algorithm
+/// Returns the cells, by their place, of each fleet and workload, therein of each algorithm, in the
+/// order in which they first come.
+fn lines(grid: &Grid) -> Vec<Vec<Vec<usize>>> {
+    let mut scenes: Vec<Vec<Vec<usize>>> = Vec::new();
+    let mut by_scene: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    let mut by_line: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    for (place, cell) in grid.cells().iter().enumerate() {
+        let setting = Arc::as_ptr(&cell.setting).addr();
+        let algorithm = Arc::as_ptr(&cell.key.algorithm).addr();
+        let scene = *by_scene.entry((setting, grid.demand(place).workload)).or_insert(scenes.len());
+        if scene == scenes.len() {
+            scenes.push(Vec::new());
+        }
+        let lines = &mut scenes[scene];
+        let line = *by_line.entry((scene, algorithm)).or_insert(lines.len());
+        if line == lines.len() {
+            lines.push(Vec::new());
+        }
+        lines[line].push(place);
+    }
+    scenes
 }
 
 impl CellAnswer {
     fn of(
         slo: &SloSpec,
-        key: CellKey,
+        key: Arc<CellKey>,
         num_seeds: usize,
         runs: &CellRuns<'_>,
     ) -> Result<Self, TableError> {
@@ -199,14 +260,24 @@ fn over(runs: &CellRuns<'_>, column: &str, scale: f64) -> Result<Option<Estimate
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::router::AlgorithmSpec;
+    use crate::scenario::Config;
 
     /// A cell at a rate, with the upper end of its interval within the limit or not.
     fn cell(rate_rps: f64, met: bool, surely_met: bool) -> CellAnswer {
-        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        let algorithm = Arc::new(AlgorithmSpec::by_name("round_robin").unwrap());
+        let key = CellKey {
+            config: "c".to_owned(),
+            algorithm,
+            rate_rps: Some(rate_rps),
+            coordinates: Vec::new().into(),
+            label: rate_rps.to_string(),
+        };
         CellAnswer {
-            key: CellKey { config: "c".to_owned(), algorithm, rate_rps: Some(rate_rps) },
+            key: Arc::new(key),
             num_failed: 0,
             num_missing: 0,
             realised_rps: None,
@@ -223,17 +294,31 @@ mod tests {
         }
     }
 
+    fn setting(slo: &str) -> Arc<Setting> {
+        let config = Config::parse("c", &format!("[cluster]\nnum_backends = 1\n{slo}")).unwrap();
+        Arc::new(Setting {
+            config: "c".to_owned(),
+            path: PathBuf::new(),
+            cluster: config.cluster,
+            slo: config.slo,
+            warmup: config.warmup,
+        })
+    }
+
     #[test]
     fn a_rate_holds_only_when_all_below_it_do() {
+        let slo = setting("[slo]\nttft_p95_ms = 1");
         let cells = [(9.0, true, false), (3.0, true, true), (6.0, false, false)];
-        let answer =
-            Answer::new(cells.map(|(rate, met, sure)| cell(rate, met, sure)).to_vec(), true);
+        let cells = cells.map(|(rate, met, sure)| cell(rate, met, sure)).to_vec();
+        let answer = Answer::new(cells, Arc::clone(&slo), 0);
         let rates: Vec<Option<f64>> = answer.cells.iter().map(|cell| cell.key.rate_rps).collect();
         assert_eq!(rates, [Some(3.0), Some(6.0), Some(9.0)], "lowest first");
         assert_eq!((answer.holds_to, answer.surely_to), (Some(0), Some(0)));
-        let answer = Answer::new(vec![cell(3.0, true, false), cell(6.0, true, true)], true);
+        let cells = vec![cell(3.0, true, false), cell(6.0, true, true)];
+        let answer = Answer::new(cells, Arc::clone(&slo), 0);
         assert_eq!((answer.holds_to, answer.surely_to), (Some(1), None));
-        assert_eq!(Answer::new(vec![cell(3.0, false, false)], true).holds_to, None);
-        assert_eq!(Answer::new(vec![cell(3.0, true, true)], false).holds_to, None, "no SLO");
+        assert_eq!(Answer::new(vec![cell(3.0, false, false)], slo, 0).holds_to, None);
+        let answer = Answer::new(vec![cell(3.0, true, true)], setting(""), 0);
+        assert_eq!(answer.holds_to, None, "no SLO");
     }
 }

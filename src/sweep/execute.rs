@@ -1,26 +1,49 @@
 //! Runs over all cores, handed over in batches.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::metrics::Summary;
-use crate::scenario::Scenario;
-use crate::study::Progress;
 use crate::tables::{RunIndex, RunRow};
-use crate::workload::Workload;
 
+use super::attempt::Effort;
 use super::grid::Grid;
+use super::memory::MemoryBudget;
 use super::outbox::Outbox;
-use super::queue::{Place, Queue, Task};
+use super::queue::{Place, Queue};
+use super::request_files::RequestFiles;
+use super::run_spec::ExecutionSpec;
 
 /// The threads of a sweep.
 #[derive(Debug)]
-pub struct Pool(rayon::ThreadPool);
+pub struct Pool {
+    threads: rayon::ThreadPool,
+    requests: Option<RequestFiles>,
+}
 
 /// Asks an execution to stop: no run begins from then on, and those that have begun end.
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicBool);
+
+/// Hears of every run as it ends, from any thread and in any order.
+pub trait Observer: Sync {
+    /// A run has ended; it took that much.
+    fn run_ended(&self, row: &RunRow, effort: &Effort);
+}
+
+/// What an execution goes by, besides its runs.
+#[derive(Clone, Copy)]
+pub struct Execution<'a> {
+    /// How far runs may go, and how many may fail.
+    pub spec: &'a ExecutionSpec,
+    /// The time since some fixed instant. Results do not depend on it, save for runs that end by
+    /// `max_wall`.
+    pub clock: &'a (dyn Fn() -> Duration + Sync),
+    /// Hears of the runs.
+    pub observer: &'a dyn Observer,
+    /// Asks to stop.
+    pub stop: &'a StopFlag,
+}
 
 /// How far an execution came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +52,7 @@ pub struct Ended {
     pub ran: usize,
     /// Those of them that failed.
     pub failed: usize,
-    /// Runs that did not begin, as it was stopped.
+    /// Runs that did not begin, as it was stopped or too many have failed.
     pub left: usize,
 }
 
@@ -58,20 +81,28 @@ impl Pool {
     /// A message, when the system gives no threads.
     pub fn new(threads: usize) -> Result<Self, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.map(Self).map_err(|error| format!("threads: {error}"))
+        let pool = pool.map(|threads| Self { threads, requests: None });
+        pool.map_err(|error| format!("threads: {error}"))
+    }
+
+    /// Also writes the requests of each run, where the manifest asks for them. A run whose requests
+    /// can't be written fails.
+    #[must_use]
+    pub fn keeping(self, requests: Option<RequestFiles>) -> Self {
+        Self { requests, ..self }
     }
 
     /// Returns how many threads there are.
     pub fn threads(&self) -> usize {
-        self.0.current_num_threads()
+        self.threads.current_num_threads()
     }
 
     /// Executes some runs of a grid, each of them once, and hands their rows to `commit`.
     ///
-    /// A row is a function of its run alone; a run that fails is a row with its error. Rows come
-    /// in no order, in batches of up to 256 and every 5 s; the last ones at the end, also when it
-    /// was stopped. `commit` is called on a thread of its own, and the runs go on meanwhile. No more
-    /// than 4,096 rows wait for it.
+    /// A row is a function of its run alone; a run that fails is a row with its error. When more
+    /// have failed than may, no run begins from then on. Rows come in no order, in batches of up to
+    /// 256 and every 5 s; the last ones at the end, also when it was stopped. `commit` is called on
+    /// a thread of its own, and the runs go on meanwhile. No more than 4,096 rows wait for it.
     ///
     /// # Errors
     ///
@@ -80,28 +111,37 @@ impl Pool {
     ///
     /// # Panics
     ///
-    /// When `progress` or `commit` do.
+    /// When the observer, the clock or `commit` do.
     pub fn run<E: Send>(
         &self,
         grid: &Grid,
         runs: &[RunIndex],
-        progress: &dyn Progress,
-        stop: &StopFlag,
+        execution: &Execution<'_>,
         commit: impl FnMut(Vec<RunRow>) -> Result<(), E> + Send,
     ) -> Result<Ended, E> {
         let queue = Queue::new(grid, runs);
         let outbox = Outbox::default();
         let (ran, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let memory = MemoryBudget::new(execution.spec.memory_bytes);
+        let most_failures = execution.spec.max_failures.map(|most| most.of(grid.num_runs()));
+        let goes_on = || {
+            let too_many = most_failures.is_some_and(|most| failed.load(Ordering::Relaxed) > most);
+            !execution.stop.is_set() && !outbox.is_broken() && !too_many
+        };
         let work = || {
             let mut place = Place::default();
-            while !stop.is_set() && !outbox.is_broken() {
+            while goes_on() {
                 let Some(task) = queue.take(&mut place) else { return };
-                let (row, requests) = task.run(grid);
-                let fails = row.outcome.is_err();
+                let _room = memory.admit(grid.estimated_bytes(task.index));
+                // It may have waited for its room.
+                if !goes_on() {
+                    return;
+                }
+                let (row, effort) = task.run(grid, execution, self.requests.as_ref());
                 ran.fetch_add(1, Ordering::Relaxed);
-                failed.fetch_add(usize::from(fails), Ordering::Relaxed);
+                failed.fetch_add(usize::from(row.outcome.is_err()), Ordering::Relaxed);
+                execution.observer.run_ended(&row, &effort);
                 outbox.put(row);
-                progress.run_ended(requests, fails);
             }
         };
         let committed = std::thread::scope(|scope| {
@@ -109,7 +149,7 @@ impl Pool {
             {
                 // Closed also when a worker panics: the clerk would wait for ever.
                 let _closing = outbox.closing();
-                self.0.broadcast(|_| work());
+                self.threads.broadcast(|_| work());
             }
             clerk.join()
         });
@@ -117,42 +157,4 @@ impl Pool {
         let (ran, failed) = (ran.into_inner(), failed.into_inner());
         Ok(Ended { ran, failed, left: runs.len() - ran })
     }
-}
-
-impl Task {
-    /// Executes the run. Returns its row and the number of its requests.
-    fn run(&self, grid: &Grid) -> (RunRow, usize) {
-        // A panic is our bug: it costs one run, not the sweep.
-        let made = catch_unwind(AssertUnwindSafe(|| self.requests(grid)));
-        let made = made.unwrap_or_else(|panic| Err(describe(panic.as_ref())));
-        let (num_requests, realised_rps) = match &made {
-            Ok(workload) => (workload.requests.len(), workload.info.realised_rps),
-            Err(_) => (0, None),
-        };
-        let outcome = made.and_then(|workload| {
-            let run = catch_unwind(AssertUnwindSafe(|| self.simulate(grid, workload)));
-            run.unwrap_or_else(|panic| Err(describe(panic.as_ref())))
-        });
-        let cell = grid.cell(self.index.cell);
-        let seed = grid.manifest.seeds[self.index.seed];
-        (RunRow { index: self.index, cell, seed, realised_rps, outcome }, num_requests)
-    }
-
-    fn simulate(&self, grid: &Grid, workload: Arc<Workload>) -> Result<Summary, String> {
-        let spec = grid.spec(self.index);
-        let scenario = Scenario {
-            cluster: grid.manifest.configs[spec.config].config.cluster.clone(),
-            algorithm: grid.manifest.algorithms[spec.algorithm].clone(),
-            workload,
-            slo: grid.slo(spec.config).clone(),
-            seed: grid.manifest.seeds[spec.seed],
-        };
-        scenario.run().map_err(|error| error.to_string())
-    }
-}
-
-fn describe(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panic: {}", text.unwrap_or_else(|| "no message".to_owned()))
 }

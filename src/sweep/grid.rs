@@ -1,46 +1,81 @@
-//! The product of a manifest's axes, with its requests at hand.
+//! The cells that a manifest expands to, with their requests at hand.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::metrics::SloSpec;
-use crate::scenario::{Config, TraceSpec};
-use crate::tables::{CellKey, Frame, RunIndex, TableError, axes_frame};
-use crate::trace::{Chain, ONE_LEVEL, ReadOptions, TraceError, read_trace, read_trace_sniffed};
+use crate::document::Faults;
+use crate::metrics::SloTerm;
+use crate::scenario::{Scenario, TraceSpec};
+use crate::tables::{CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
+use crate::trace::{
+    Chain, ONE_LEVEL, ReadOptions, Trace, TraceError, read_trace, read_trace_sniffed,
+};
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
 
-use super::manifest::{Manifest, Source};
+use super::expand::{Expansion, check_variables, expand};
+use super::manifest::{Axis, GridSpec, MOST_RUNS, Manifest, Source, Target, WorkloadSpec};
+use super::setting::{Resolved, Resolver, Setting};
 
 /// A grid whose inputs are loaded and fit together.
 #[derive(Debug)]
 pub struct Grid {
     /// The manifest it was made from.
     pub manifest: Manifest,
-    source: Requests,
-    /// What reading the trace had to say.
+    /// What reading the traces had to say.
     pub notes: Vec<String>,
+    /// How the cells came about, by grid of the manifest.
+    pub expansions: Vec<Expansion>,
+    /// Names of the axes beside config, algorithm and rate: columns of the tables.
+    pub coordinates: Vec<String>,
+    cells: Vec<Cell>,
+    workloads: Vec<LoadedWorkload>,
+    demands: Vec<Demand>,
 }
 
-/// Where the requests of all runs come from.
+/// One point of the grid, without its seed.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// What it is, for tables and people.
+    pub key: Arc<CellKey>,
+    /// Its fleet and objectives.
+    pub setting: Arc<Setting>,
+    /// Which of the [demands](Grid::demand): cells of the same one have the same requests.
+    pub demand: usize,
+}
+
+/// What is asked of a fleet: requests of one kind at one rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Demand {
+    /// Which of the workloads.
+    pub(super) workload: usize,
+    /// The rate that is asked for, in requests/s; none to replay a trace at its own.
+    pub(super) rate_rps: Option<f64>,
+    /// The warm-up that holds.
+    pub(super) warmup: Warmup,
+}
+
+/// A workload and what its requests are made from.
+#[derive(Debug)]
+pub(super) struct LoadedWorkload {
+    pub(super) spec: WorkloadSpec,
+    pub(super) source: Requests,
+}
+
+/// Where requests come from.
 #[derive(Debug)]
 pub(super) enum Requests {
     Trace(SourceTrace),
     Generator(GeneratorSpec),
 }
 
-/// A run of the grid: indices into its axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RunSpec {
-    pub(super) config: usize,
-    pub(super) algorithm: usize,
-    pub(super) rate: usize,
-    pub(super) seed: usize,
-}
-
 /// Inputs that don't fit together.
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
+    /// The manifest, or a config with what is set in it, says something that can't be.
+    #[error(transparent)]
+    Faults(#[from] Faults),
     /// The trace can't be read.
     #[error(transparent)]
     Trace(#[from] TraceError),
@@ -62,87 +97,131 @@ pub enum GridError {
 }
 
 impl Grid {
-    /// Loads the requests and checks that every config can run them.
+    /// Expands a manifest, loads the requests and checks that every cell can run them.
     ///
     /// # Errors
     ///
-    /// When the trace can't be read, the requests can't be made, or a config does not fit them.
+    /// When an expression or a value that is set is wrong, a trace can't be read, the requests
+    /// can't be made, or a config does not fit them.
     pub fn load(manifest: Manifest) -> Result<Self, GridError> {
-        let mut notes = Vec::new();
-        let source = match &manifest.workload.source {
-            Source::Generator(generator) => Requests::Generator(generator.clone()),
-            Source::Trace(spec) => {
-                Requests::Trace(load_trace(spec, manifest.workload.bootstrap_block, &mut notes)?)
-            }
+        check_variables(&manifest)?;
+        let coordinates = coordinate_names(&manifest);
+        let mut grid = Self {
+            notes: Vec::new(),
+            expansions: Vec::new(),
+            coordinates,
+            cells: Vec::new(),
+            workloads: Vec::new(),
+            demands: Vec::new(),
+            manifest,
         };
-        let mut grid = Self { manifest, source, notes };
+        grid.expand()?;
         grid.check_blocks()?;
         grid.notes.extend(grid.workload_notes());
         Ok(grid)
     }
 
+    /// Makes the cells of all grids of the manifest.
+    fn expand(&mut self) -> Result<(), GridError> {
+        let mut builder = Builder::default();
+        let mut resolver = Resolver::new(&self.manifest, self.coordinates.clone());
+        for (number, spec) in self.manifest.grids.iter().enumerate() {
+            let (points, mut expansion) = expand(&self.manifest, spec)?;
+            let axes: Vec<&Axis> = spec.axes().collect();
+            for point in points {
+                if let Some(resolved) = resolver.resolve(number, &axes, &point) {
+                    let added = builder.add(number, resolved).map_err(|message| {
+                        let hint = "leave out an axis that changes nothing, or exclude one of them";
+                        axes[0].place.refuse(message, Some(hint.to_owned()))
+                    })?;
+                    expansion.repeated += usize::from(!added);
+                }
+            }
+            self.expansions.push(expansion);
+        }
+        let specs = resolver.finish()?;
+        self.manifest.check_warmups(&specs)?;
+        self.check_names(&builder.cells)?;
+        let num_runs = builder.cells.len().saturating_mul(self.manifest.seeds.len());
+        if num_runs > MOST_RUNS {
+            let message = format!("the grid has {num_runs} runs, at most {MOST_RUNS}");
+            let hint = Some("split it into several manifests".to_owned());
+            let place = &self.manifest.grids[0].axes().next().expect("a grid has axes").place;
+            return Err(place.refuse(message, hint).into());
+        }
+        (self.workloads, self.notes) = Loader::default().load_all(specs)?;
+        (self.cells, self.demands) = (builder.cells, builder.demands);
+        for demand in &self.demands {
+            let loaded = &self.workloads[demand.workload];
+            if demand.rate_rps.is_none() && matches!(loaded.source, Requests::Generator(_)) {
+                let message = "a generator needs a rate in every cell".to_owned();
+                return Err(self.manifest.workload.refuse(message, None).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses axes that are called as a column of the tables is.
+    fn check_names(&self, cells: &[Cell]) -> Result<(), Faults> {
+        let terms = slo_columns(cells);
+        for axis in self.manifest.grids.iter().flat_map(GridSpec::axes) {
+            let own = self.coordinates.contains(&axis.name);
+            if own && is_column(&axis.name, &terms) {
+                let message = format!("an axis can't be called `{}`", axis.name);
+                let hint = "tables have a column of this name: give it another one".to_owned();
+                return Err(axis.place.refuse(message, Some(hint)));
+            }
+        }
+        Ok(())
+    }
+
     /// What the first run's requests have to say; the others differ in their draws alone. Requests
     /// that can't be made are an error of their runs, not of the grid.
     fn workload_notes(&self) -> Vec<String> {
-        let (manifest, mut notes) = (&self.manifest, Vec::new());
-        let (Some(rate), Some(seed)) = (manifest.rates_rps.first(), manifest.seeds.first()) else {
-            return notes;
-        };
-        let warmup = manifest.configs.first().map(|loaded| self.warmup(&loaded.config));
-        if let Some(Ok(workload)) = warmup.map(|warmup| self.workload(*rate, *seed, warmup)) {
-            notes.extend(workload.info.notes);
+        // Many variants say much the same.
+        const MOST: usize = 3;
+        let mut notes: Vec<String> = Vec::new();
+        for workload in 0..self.workloads.len().min(MOST) {
+            let first = self.demands.iter().find(|demand| demand.workload == workload);
+            let made = first.map(|demand| self.make(*demand, self.manifest.seeds[0]));
+            if let Some(Ok(made)) = made {
+                let mut new = made.info.notes;
+                new.retain(|note| !notes.contains(note));
+                notes.append(&mut new);
+            }
         }
         notes
     }
 
     fn check_blocks(&self) -> Result<(), GridError> {
-        let trace_block = match &self.source {
-            Requests::Trace(source) => source.trace().block_tokens(),
-            Requests::Generator(_) => ONE_LEVEL,
-        };
-        for loaded in &self.manifest.configs {
-            let kv_block_size = loaded.config.cluster.kv_block_size;
+        for cell in &self.cells {
+            let source = &self.workloads[self.demands[cell.demand].workload].source;
+            let trace_block = match source {
+                Requests::Trace(source) => source.trace().block_tokens(),
+                Requests::Generator(_) => ONE_LEVEL,
+            };
+            let kv_block_size = cell.setting.cluster.kv_block_size;
             if !Chain::blocks_fit(trace_block, kv_block_size) {
-                let config = loaded.path.display().to_string();
+                let config = cell.setting.path.display().to_string();
                 return Err(GridError::BlocksDontFit { config, kv_block_size, trace_block });
             }
         }
         Ok(())
     }
 
-    /// Returns the number of cells: configs × algorithms × rates.
+    /// Returns every cell, in the order of the expansion.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Returns the number of cells.
     pub fn num_cells(&self) -> usize {
-        let Manifest { configs, algorithms, rates_rps, .. } = &self.manifest;
-        configs.len() * algorithms.len() * rates_rps.len()
+        self.cells.len()
     }
 
     /// Returns the number of runs: cells × seeds.
     pub fn num_runs(&self) -> usize {
         self.num_cells() * self.manifest.seeds.len()
-    }
-
-    /// Returns the mean number of requests of a run at a rate, for estimates.
-    pub fn requests_at(&self, rate_rps: Option<f64>) -> f64 {
-        let own = match &self.source {
-            Requests::Trace(source) => source.rate_rps(),
-            Requests::Generator(_) => None,
-        };
-        rate_rps.or(own).unwrap_or(0.0) * self.duration().as_secs()
-    }
-
-    /// Returns every cell, the last axis (rates) fastest.
-    pub fn cells(&self) -> Vec<CellKey> {
-        (0..self.num_cells()).map(|cell| self.cell(cell)).collect()
-    }
-
-    /// Returns one of them.
-    pub(super) fn cell(&self, cell: usize) -> CellKey {
-        let spec = self.spec(RunIndex { cell, seed: 0 });
-        CellKey {
-            config: self.manifest.configs[spec.config].name.clone(),
-            algorithm: self.manifest.algorithms[spec.algorithm].clone(),
-            rate_rps: self.manifest.rates_rps[spec.rate],
-        }
     }
 
     /// Returns every run in the order of the table: cell by cell, seeds fastest.
@@ -158,127 +237,161 @@ impl Grid {
     ///
     /// When polars refuses, which would be our fault.
     pub fn axes(&self, runs: &[RunIndex]) -> Result<Frame, TableError> {
-        axes_frame(&self.cells(), &self.manifest.seeds, runs)
+        let keys: Vec<&CellKey> = self.cells.iter().map(|cell| cell.key.as_ref()).collect();
+        axes_frame(&keys, &self.coordinates, &self.manifest.seeds, runs)
     }
 
-    /// Returns where a run stands on each axis.
-    pub(super) fn spec(&self, run: RunIndex) -> RunSpec {
-        let Manifest { algorithms, rates_rps, .. } = &self.manifest;
-        let (line, rate) = (run.cell / rates_rps.len(), run.cell % rates_rps.len());
-        let (config, algorithm) = (line / algorithms.len(), line % algorithms.len());
-        RunSpec { config, algorithm, rate, seed: run.seed }
+    /// Returns what is asked of a cell's fleet.
+    pub fn demand(&self, cell: usize) -> &Demand {
+        &self.demands[self.cells[cell].demand]
     }
 
-    /// Returns what requests are made from.
-    pub(super) fn source(&self) -> &Requests {
-        &self.source
+    /// Returns the workloads, each once.
+    pub(super) fn workloads(&self) -> &[LoadedWorkload] {
+        &self.workloads
     }
 
-    /// Returns the objectives that hold for a config.
-    pub fn slo(&self, config: usize) -> &SloSpec {
-        self.manifest.slo.as_ref().unwrap_or(&self.manifest.configs[config].config.slo)
+    /// Returns all demands, each once.
+    pub(super) fn demands(&self) -> &[Demand] {
+        &self.demands
     }
 
-    /// Returns the columns of every objective in force, in the order of the manifest, then of the
-    /// configs.
+    /// Returns the columns of every objective in force, in the order of the cells.
     pub fn slo_columns(&self) -> Vec<String> {
-        let mut columns: Vec<String> = Vec::new();
-        for config in 0..self.manifest.configs.len() {
-            for column in self.slo(config).terms.iter().map(crate::metrics::SloTerm::column) {
-                if !columns.contains(&column) {
-                    columns.push(column);
-                }
-            }
-        }
-        columns
+        slo_columns(&self.cells)
     }
 
-    /// Returns the warm-up that holds for a config.
-    pub(super) fn warmup(&self, config: &Config) -> Warmup {
-        self.manifest.workload.warmup.unwrap_or(config.warmup)
-    }
-
-    /// Returns how long requests arrive.
-    pub fn duration(&self) -> SimDuration {
-        let own = match &self.source {
-            Requests::Trace(source) => source.length(),
+    /// Returns the mean number of requests of a cell's run, for estimates.
+    pub fn requests_of(&self, cell: usize) -> f64 {
+        let demand = self.demand(cell);
+        let loaded = &self.workloads[demand.workload];
+        let own = match &loaded.source {
+            Requests::Trace(source) => source.rate_rps(),
             Requests::Generator(_) => None,
         };
-        self.manifest.workload.duration.or(own).unwrap_or(SimDuration::ZERO)
+        demand.rate_rps.or(own).unwrap_or(0.0) * loaded.duration().as_secs()
     }
 
-    /// Makes the requests of a rate and a seed: the same for every algorithm and config.
+    /// Makes the requests of a cell under a seed: the same for every cell of its demand.
     ///
     /// # Errors
     ///
     /// When there would be none, or too many.
-    pub fn workload(
+    pub fn workload(&self, cell: usize, seed: u64) -> Result<Workload, WorkloadError> {
+        self.make(*self.demand(cell), seed)
+    }
+
+    pub(super) fn make(&self, demand: Demand, seed: u64) -> Result<Workload, WorkloadError> {
+        let given = self.workloads[demand.workload].spec.duration;
+        self.make_within(demand, seed, given)
+    }
+
+    /// Makes requests that arrive for so long; none for as long as the trace.
+    fn make_within(
         &self,
-        rate_rps: Option<f64>,
+        demand: Demand,
         seed: u64,
-        warmup: Warmup,
+        given: Option<SimDuration>,
     ) -> Result<Workload, WorkloadError> {
-        let duration = self.duration();
-        match &self.source {
+        let Demand { workload, rate_rps, warmup } = demand;
+        let source = &self.workloads[workload].source;
+        let duration = given.or(source.length()).unwrap_or(SimDuration::ZERO);
+        match source {
             Requests::Generator(generator) => {
-                let rate = rate_rps.unwrap_or(0.0);
-                generator.workload(rate, seed, duration, warmup)
+                generator.workload(rate_rps.unwrap_or(0.0), seed, duration, warmup)
             }
             Requests::Trace(source) => {
                 // Several seeds of a trace at its own rate are resamples of it.
                 let several = self.manifest.seeds.len() > 1;
-                let rate = rate_rps.or_else(|| source.rate_rps().filter(|_| several));
-                match rate {
-                    Some(_) => source.workload(rate, seed, duration, warmup),
-                    None => source.replay(seed, self.manifest.workload.duration, warmup),
+                match rate_rps.or_else(|| source.rate_rps().filter(|_| several)) {
+                    Some(rate) => source.workload(Some(rate), seed, duration, warmup),
+                    None => source.replay(seed, given, warmup),
                 }
             }
         }
     }
 
-    /// Makes the requests of the lowest and the highest rate under the first seed, for every
-    /// warm-up: what fails there would fail in every run of that rate and seed.
+    /// Makes a run of a cell under the first seed, cut to about `most` requests and without a
+    /// warm-up, to see how long the whole takes: with it the share of the whole run.
+    ///
+    /// # Errors
+    ///
+    /// When its requests can't be made.
+    pub fn pilot(&self, cell: usize, most: f64) -> Result<(Scenario, f64), WorkloadError> {
+        let Cell { key, setting, .. } = &self.cells[cell];
+        let seed = self.manifest.seeds[0];
+        let share = (most / self.requests_of(cell)).min(1.0);
+        let demand = Demand { warmup: Warmup::NONE, ..*self.demand(cell) };
+        let whole = self.workloads[demand.workload].duration().as_secs();
+        let duration = SimDuration::from_secs(whole * share).ok().filter(|_| share < 1.0);
+        let given = duration.or(self.workloads[demand.workload].spec.duration);
+        let scenario = Scenario {
+            cluster: setting.cluster.clone(),
+            algorithm: key.algorithm.as_ref().clone(),
+            workload: Arc::new(self.make_within(demand, seed, given)?),
+            slo: setting.slo.clone(),
+            seed,
+        };
+        Ok((scenario, share))
+    }
+
+    /// Makes the requests of the lowest and the highest rate of each workload under the first seed,
+    /// for every warm-up: what fails there would fail in every run of that rate and seed.
     ///
     /// # Errors
     ///
     /// When there would be none, or too many.
     pub fn check_ends(&self) -> Result<(), WorkloadError> {
-        let rate = |rate: &Option<f64>| rate.unwrap_or(0.0);
-        let rates = self.manifest.rates_rps.iter();
-        let ends = [
-            rates.clone().min_by(|a, b| rate(a).total_cmp(&rate(b))),
-            rates.max_by(|a, b| rate(a).total_cmp(&rate(b))),
-        ];
-        for rate in ends.into_iter().flatten() {
-            for warmup in self.warmups() {
-                let seed = self.manifest.seeds[0];
-                self.workload(*rate, seed, warmup).map_err(|error| WorkloadError {
-                    message: match rate {
-                        Some(rate) => format!("at {rate} req/s, seed {seed}: {error}"),
-                        None => error.message,
-                    },
-                    hint: error.hint,
-                })?;
+        let mut ends: BTreeMap<Variant, (&Demand, &Demand)> = BTreeMap::new();
+        let rate = |demand: &Demand| demand.rate_rps.unwrap_or(0.0);
+        for demand in &self.demands {
+            let key = (demand.workload, order_of(demand.warmup));
+            let (low, high) = ends.entry(key).or_insert((demand, demand));
+            if rate(demand) < rate(low) {
+                *low = demand;
             }
+            if rate(demand) > rate(high) {
+                *high = demand;
+            }
+        }
+        let seed = self.manifest.seeds[0];
+        for demand in ends.into_values().flat_map(|(low, high)| [low, high]) {
+            self.make(*demand, seed).map_err(|error| WorkloadError {
+                message: match demand.rate_rps {
+                    Some(rate) => format!("at {rate} req/s, seed {seed}: {error}"),
+                    None => error.message,
+                },
+                hint: error.hint,
+            })?;
         }
         Ok(())
     }
 
-    /// Returns the warm-ups that configs have, each once.
-    pub(super) fn warmups(&self) -> Vec<Warmup> {
-        let mut warmups = Vec::new();
-        for loaded in &self.manifest.configs {
-            let warmup = self.warmup(&loaded.config);
-            if !warmups.contains(&warmup) {
-                warmups.push(warmup);
-            }
+    /// Returns a line for each workload that says where its requests come from.
+    pub fn describe_sources(&self) -> Vec<String> {
+        self.workloads.iter().map(LoadedWorkload::describe).collect()
+    }
+}
+
+impl Requests {
+    /// Returns how long the requests themselves last, if they do.
+    fn length(&self) -> Option<SimDuration> {
+        match self {
+            Self::Trace(source) => source.length(),
+            Self::Generator(_) => None,
         }
-        warmups
+    }
+}
+
+impl LoadedWorkload {
+    /// Returns how long requests arrive.
+    pub(super) fn duration(&self) -> SimDuration {
+        self.spec.duration.or(self.source.length()).unwrap_or(SimDuration::ZERO)
     }
 
-    /// Returns one line that says where the requests come from.
-    pub fn describe_source(&self) -> String {
-        match &self.source {
+    fn describe(&self) -> String {
+        let seconds = self.duration().as_secs();
+        let source = match &self.source {
             Requests::Generator(_) => "generated, Poisson arrivals".to_owned(),
             Requests::Trace(source) => {
                 let trace = source.trace();
@@ -290,27 +403,144 @@ impl Grid {
                     trace.span_s(),
                 )
             }
-        }
+        };
+        format!("{source}; {seconds:.0} s a run")
     }
 }
 
-fn load_trace(
-    spec: &TraceSpec,
-    block: SimDuration,
-    notes: &mut Vec<String>,
-) -> Result<SourceTrace, GridError> {
-    let path = spec.path.as_deref().unwrap_or(Path::new(""));
-    let block_size = spec.block_size;
-    let (trace, report) = match spec.format {
-        Some(format) => read_trace(path, &ReadOptions { format, block_size })?,
-        None => read_trace_sniffed(path, block_size)?,
-    };
-    for (reason, count) in &report.dropped {
-        notes.push(format!("{count} of {} rows left out, {reason}", report.read));
+/// Returns the names of all axes beside config, algorithm and rate, each once.
+fn coordinate_names(manifest: &Manifest) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for axis in manifest.grids.iter().flat_map(GridSpec::axes) {
+        let own = !matches!(axis.target, Target::Config | Target::Algorithm | Target::Rate);
+        if own && !names.contains(&axis.name) {
+            names.push(axis.name.clone());
+        }
     }
-    notes.extend(report.notes);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let source = SourceTrace::new(Arc::new(trace)).named(name);
-    let source = source.dequantize(spec.dequantize)?.block(block)?;
-    Ok(source)
+    names
+}
+
+fn slo_columns(cells: &[Cell]) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    let mut last: Option<&Arc<Setting>> = None;
+    for cell in cells {
+        if last.is_some_and(|last| Arc::ptr_eq(last, &cell.setting)) {
+            continue;
+        }
+        last = Some(&cell.setting);
+        for column in cell.setting.slo.terms.iter().map(SloTerm::column) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+    }
+    columns
+}
+
+/// A workload under a warm-up.
+type Variant = (usize, (bool, u64));
+
+/// Tells warm-ups apart.
+fn order_of(warmup: Warmup) -> (bool, u64) {
+    match warmup {
+        Warmup::Requests(count) => (false, count),
+        Warmup::Time(time) => (true, time.as_ps()),
+    }
+}
+
+/// Gathers cells, each once.
+#[derive(Debug, Default)]
+struct Builder {
+    cells: Vec<Cell>,
+    demands: Vec<Demand>,
+    by_demand: BTreeMap<(Variant, Option<u64>), usize>,
+    /// Grid and place of a cell by what its results depend on: the addresses of what was made once,
+    /// and the demand.
+    known: BTreeMap<(usize, usize, usize), (usize, usize)>,
+    labels: BTreeMap<String, usize>,
+}
+
+impl Builder {
+    /// Adds a cell of a grid; false when an earlier grid has it.
+    fn add(&mut self, grid: usize, resolved: Resolved) -> Result<bool, String> {
+        let Resolved { setting, workload, warmup, key } = resolved;
+        let demand = self.demand(workload, key.rate_rps, warmup);
+        let address = |pointer: *const u8| pointer.addr();
+        let what = (
+            address(Arc::as_ptr(&setting).cast()),
+            address(Arc::as_ptr(&key.algorithm).cast()),
+            demand,
+        );
+        let place = self.cells.len();
+        if let Some((earlier, known)) = self.known.get(&what) {
+            let known = &self.cells[*known].key;
+            if *earlier != grid {
+                return Ok(false);
+            }
+            return Err(format!("`{}` and `{}` are the same cell", known.label, key.label));
+        }
+        if self.labels.insert(key.label.clone(), place).is_some() {
+            return Err(format!("two cells are called `{}`", key.label));
+        }
+        self.known.insert(what, (grid, place));
+        self.cells.push(Cell { key, setting, demand });
+        Ok(true)
+    }
+
+    fn demand(&mut self, workload: usize, rate_rps: Option<f64>, warmup: Warmup) -> usize {
+        let key = ((workload, order_of(warmup)), rate_rps.map(f64::to_bits));
+        *self.by_demand.entry(key).or_insert_with(|| {
+            self.demands.push(Demand { workload, rate_rps, warmup });
+            self.demands.len() - 1
+        })
+    }
+}
+
+/// Loads what requests are made from, each file once.
+#[derive(Debug, Default)]
+struct Loader {
+    traces: BTreeMap<String, Arc<Trace>>,
+    notes: Vec<String>,
+}
+
+impl Loader {
+    fn load_all(
+        mut self,
+        specs: Vec<WorkloadSpec>,
+    ) -> Result<(Vec<LoadedWorkload>, Vec<String>), GridError> {
+        let mut loaded = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let source = match &spec.source {
+                Source::Generator(generator) => Requests::Generator(generator.clone()),
+                Source::Trace(trace) => Requests::Trace(self.load(trace, spec.bootstrap_block)?),
+            };
+            loaded.push(LoadedWorkload { spec, source });
+        }
+        Ok((loaded, self.notes))
+    }
+
+    fn load(&mut self, spec: &TraceSpec, block: SimDuration) -> Result<SourceTrace, GridError> {
+        let path = spec.path.as_deref().unwrap_or(Path::new(""));
+        let block_size = spec.block_size;
+        let key = format!("{}/{:?}/{block_size:?}", path.display(), spec.format);
+        let trace = match self.traces.get(&key) {
+            Some(trace) => Arc::clone(trace),
+            None => {
+                let (trace, report) = match spec.format {
+                    Some(format) => read_trace(path, &ReadOptions { format, block_size })?,
+                    None => read_trace_sniffed(path, block_size)?,
+                };
+                for (reason, count) in &report.dropped {
+                    self.notes.push(format!("{count} of {} rows left out, {reason}", report.read));
+                }
+                self.notes.extend(report.notes);
+                let trace = Arc::new(trace);
+                self.traces.insert(key, Arc::clone(&trace));
+                trace
+            }
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let source = SourceTrace::new(trace).named(name);
+        Ok(source.dequantize(spec.dequantize)?.block(block)?)
+    }
 }

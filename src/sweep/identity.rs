@@ -4,6 +4,7 @@
 //! same wherever the cell stands, however it is written, whatever else the grid has. So a finished
 //! run is found again by its id, from another process, another manifest or another day.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -13,19 +14,19 @@ use serde_json::{Value, json};
 use crate::cluster::ClusterSpec;
 use crate::metrics::SloSpec;
 use crate::router::AlgorithmSpec;
-use crate::store::{file_sha256, sha256_hex};
+use crate::store::{file_sha256, short_sha256};
 use crate::trace::{TraceError, sniff_file};
 use crate::units::SimDuration;
-use crate::workload::{GeneratorSpec, SourceTrace, Warmup};
+use crate::workload::{GeneratorSpec, Warmup};
 
 use super::canonical::canonical;
-use super::grid::{Grid, Requests};
+use super::grid::{Cell, Demand, Grid, Requests};
 use super::manifest::Source;
 
 /// The version of the numbers. Whoever changes what a run of the same spec gives, or the names or
 /// meaning of its columns, raises it by one and writes under "Results change" in `CHANGELOG.md`
 /// what moved: finished runs of before are then not taken for those of today.
-pub const ENGINE: u32 = 1;
+pub const ENGINE: u32 = 2;
 
 /// Digits of an id: 64 bits, so that of a million ids two are the same once in 37 million grids.
 const ID_DIGITS: usize = 16;
@@ -99,13 +100,14 @@ pub struct TraceContent<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     cell_ids: Vec<String>,
+    origins: Origins,
 }
 
 impl CellSpec<'_> {
     /// Returns the id: the first 64 bits, in hexadecimal, of the SHA-256 over the canonical JSON
     /// of the spec.
     pub fn id(&self) -> String {
-        digits(&canonical(&self.document()))
+        short_sha256(&canonical(&self.document()), ID_DIGITS)
     }
 
     fn document(&self) -> Value {
@@ -155,24 +157,29 @@ impl Identity {
     ///
     /// When the trace can't be read any more.
     pub fn of(grid: &Grid) -> Result<Self, TraceError> {
-        let (manifest, origin) = (&grid.manifest, Origin::of(grid)?);
-        let (algorithms, rates) = (&manifest.algorithms, &manifest.rates_rps);
-        // In the order of `Grid::cells`: the last axis fastest.
-        let id = |cell: usize| {
-            let (config, rest) = (cell / (algorithms.len() * rates.len()), cell / rates.len());
-            let rate_rps = rates[cell % rates.len()];
-            let loaded = &manifest.configs[config];
-            let spec = CellSpec {
-                cluster: &loaded.config.cluster,
-                algorithm: &algorithms[rest % algorithms.len()],
-                rate_rps,
-                warmup: grid.warmup(&loaded.config),
-                workload: origin.workload(grid, rate_rps),
-                slo: grid.slo(config),
-            };
-            spec.id()
-        };
-        Ok(Self { cell_ids: (0..grid.num_cells()).into_par_iter().map(id).collect() })
+        let origins = Origins::of(grid)?;
+        let ids = grid.cells().par_iter().map(|cell| origins.spec(grid, cell).id());
+        let cell_ids = ids.collect();
+        Ok(Self { cell_ids, origins })
+    }
+
+    /// Returns what a cell depends on, as canonical JSON: its id is the hash of this.
+    pub fn spec(&self, grid: &Grid, cell: usize) -> String {
+        canonical(&self.origins.spec(grid, &grid.cells()[cell]).document())
+    }
+
+    /// Returns the traces of a grid, each once, with the SHA-256 of their files.
+    pub fn traces<'a>(&'a self, grid: &'a Grid) -> Vec<(&'a Path, &'a str)> {
+        let mut traces: Vec<(&Path, &str)> = Vec::new();
+        for (workload, file) in grid.workloads().iter().zip(&self.origins.0) {
+            if let (Source::Trace(spec), Some(file)) = (&workload.spec.source, file) {
+                let path = spec.path.as_deref().unwrap_or(Path::new(""));
+                if !traces.iter().any(|(known, _)| *known == path) {
+                    traces.push((path, &file.sha256));
+                }
+            }
+        }
+        traces
     }
 
     /// Returns the id of a cell by its place in the grid: 16 hexadecimal digits.
@@ -187,54 +194,74 @@ impl Identity {
 }
 
 /// Returns the id of a run: the first 64 bits of a SHA-256 over the cell's id and the seed.
-fn run_id(cell_id: &str, seed: u64) -> String {
-    digits(&format!("{cell_id}/{seed}"))
+pub fn run_id(cell_id: &str, seed: u64) -> String {
+    short_sha256(&format!("{cell_id}/{seed}"), ID_DIGITS)
 }
 
-fn digits(text: &str) -> String {
-    let mut digits = sha256_hex(text.as_bytes());
-    digits.truncate(ID_DIGITS);
-    digits
+/// Where the requests of a grid come from, by workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origins(Vec<Option<TraceFile>>);
+
+/// A trace's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TraceFile {
+    sha256: String,
+    format: &'static str,
 }
 
-/// Where the requests of a grid come from, its file hashed.
-enum Origin<'a> {
-    Generator(&'a GeneratorSpec),
-    Trace { source: &'a SourceTrace, sha256: String, format: &'static str },
-}
-
-impl<'a> Origin<'a> {
-    fn of(grid: &'a Grid) -> Result<Self, TraceError> {
-        let source = match grid.source() {
-            Requests::Generator(generator) => return Ok(Self::Generator(generator)),
-            Requests::Trace(source) => source,
-        };
-        let (path, format) = match &grid.manifest.workload.source {
-            Source::Trace(spec) => (spec.path.as_deref(), spec.format),
-            Source::Generator(_) => (None, None),
-        };
-        let path = path.unwrap_or(Path::new(""));
-        let format = match format {
-            Some(format) => format,
-            None => sniff_file(path)?,
-        };
-        let sha256 = file_sha256(path)
-            .map_err(|source| TraceError::Io { path: path.display().to_string(), source })?;
-        Ok(Self::Trace { source, sha256, format: format.name() })
+impl Origins {
+    fn of(grid: &Grid) -> Result<Self, TraceError> {
+        let mut hashed: BTreeMap<&Path, String> = BTreeMap::new();
+        let mut origins = Vec::new();
+        for workload in grid.workloads() {
+            let Source::Trace(spec) = &workload.spec.source else {
+                origins.push(None);
+                continue;
+            };
+            let path = spec.path.as_deref().unwrap_or(Path::new(""));
+            let format = match spec.format {
+                Some(format) => format,
+                None => sniff_file(path)?,
+            };
+            if !hashed.contains_key(path) {
+                let io = |source| TraceError::Io { path: path.display().to_string(), source };
+                hashed.insert(path, file_sha256(path).map_err(io)?);
+            }
+            let sha256 = hashed[path].clone();
+            origins.push(Some(TraceFile { sha256, format: format.name() }));
+        }
+        Ok(Self(origins))
     }
 
-    /// Returns how [`Grid::workload`] makes the requests of a rate.
-    fn workload(&self, grid: &Grid, rate_rps: Option<f64>) -> WorkloadUse<'_> {
-        let (spec, duration) = (&grid.manifest.workload, grid.duration());
-        let (source, sha256, format) = match self {
-            Self::Generator(generator) => return WorkloadUse::Generated { generator, duration },
-            Self::Trace { source, sha256, format } => (source, sha256, *format),
+    fn spec<'a>(&'a self, grid: &'a Grid, cell: &'a Cell) -> CellSpec<'a> {
+        let demand = &grid.demands()[cell.demand];
+        CellSpec {
+            cluster: &cell.setting.cluster,
+            algorithm: &cell.key.algorithm,
+            rate_rps: demand.rate_rps,
+            warmup: demand.warmup,
+            workload: self.workload(grid, demand),
+            slo: &cell.setting.slo,
+        }
+    }
+
+    /// Returns how [`Grid::workload`] makes the requests of a demand.
+    fn workload<'a>(&'a self, grid: &'a Grid, demand: &Demand) -> WorkloadUse<'a> {
+        let loaded = &grid.workloads()[demand.workload];
+        let (spec, duration) = (&loaded.spec, loaded.duration());
+        let source = match &loaded.source {
+            Requests::Generator(generator) => {
+                return WorkloadUse::Generated { generator, duration };
+            }
+            Requests::Trace(source) => source,
         };
+        let file = self.0[demand.workload].as_ref().expect("a trace was read from a file");
         let (block_tokens, tick) = (source.trace().block_tokens(), source.tick());
+        let (sha256, format) = (file.sha256.as_str(), file.format);
         let trace = TraceContent { sha256, format, block_tokens, tick };
         // Several seeds of a trace at its own rate are resamples of it.
         let own_rate = || source.rate_rps().filter(|_| grid.manifest.seeds.len() > 1);
-        match rate_rps.or_else(own_rate) {
+        match demand.rate_rps.or_else(own_rate) {
             None => WorkloadUse::Replayed { trace, duration: spec.duration },
             Some(_) => {
                 let length = source.length().unwrap_or(spec.bootstrap_block);

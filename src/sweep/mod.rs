@@ -6,18 +6,41 @@
 //! own spec.
 
 mod answer;
+mod attempt;
 mod canonical;
 mod execute;
+mod expand;
+mod explain;
+mod expr;
 mod grid;
 mod identity;
+mod keys;
+mod long_tables;
 mod manifest;
+mod memory;
 mod outbox;
+mod output_spec;
 mod plan;
 mod queue;
+mod request_files;
+mod run_spec;
+mod scope;
+mod setting;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
-pub use execute::{Ended, Pool, StopFlag};
-pub use grid::{Grid, GridError};
-pub use identity::{CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint};
-pub use manifest::{LoadedConfig, Manifest, ManifestError, Source, WorkloadSpec};
-pub use plan::{Gathered, Plan, Shard};
+pub use attempt::Effort;
+pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
+pub use expand::Expansion;
+pub use explain::{Difference, differences, nearest};
+pub use expr::{Expr, ExprError};
+pub use grid::{Cell, Demand, Grid, GridError};
+pub use identity::{
+    CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint, run_id,
+};
+pub use keys::{manifest_keys, manifest_schema};
+pub use long_tables::{LongTableError, write_long_table};
+pub use manifest::{ConfigFile, Manifest, ManifestError, Source, WorkloadSpec};
+pub use plan::{Balance, Gathered, Plan, Shard};
+pub use request_files::RequestFiles;
+pub use run_spec::{ExecutionSpec, Tolerance};
+pub use setting::Setting;

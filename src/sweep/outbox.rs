@@ -105,18 +105,26 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::router::AlgorithmSpec;
-    use crate::tables::{CellKey, RunIndex};
+    use crate::tables::{CellKey, Failure, RunIndex};
 
     fn row(at: usize) -> RunRow {
-        let algorithm = AlgorithmSpec::by_name("round_robin").unwrap();
+        let key = CellKey {
+            config: "c".to_owned(),
+            algorithm: Arc::new(AlgorithmSpec::by_name("round_robin").unwrap()),
+            rate_rps: None,
+            coordinates: Vec::new().into(),
+            label: "c".to_owned(),
+        };
         RunRow {
             index: RunIndex { cell: at, seed: 0 },
-            cell: CellKey { config: "c".to_owned(), algorithm, rate_rps: None },
+            cell: Arc::new(key),
             seed: 1,
             realised_rps: None,
-            outcome: Err("none".to_owned()),
+            outcome: Err(Failure::new("none")),
         }
     }
 

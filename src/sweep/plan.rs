@@ -1,11 +1,15 @@
 //! The runs of a grid by their ids: what is done, what is to do, and the table of all.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 
 use crate::store::{RUN_ID, Stored};
 use crate::tables::{
-    Frame, RunIndex, RunRow, TableError, in_order_of, results_frame, side_by_side, stacked,
-    text_column,
+    Frame, RunIndex, RunRow, TableError, details_frame, in_order_of, results_frame, side_by_side,
+    stacked, text_column,
 };
 
 use super::grid::Grid;
@@ -16,6 +20,7 @@ use super::identity::Identity;
 pub struct Plan {
     runs: Vec<RunIndex>,
     run_ids: Vec<String>,
+    cell_ids: Vec<String>,
 }
 
 /// A part of a plan: one of several that together are all of it.
@@ -25,6 +30,16 @@ pub struct Shard {
     pub index: usize,
     /// How many there are.
     pub count: usize,
+}
+
+/// What shards have equal parts of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Runs, whatever they take.
+    #[default]
+    Runs,
+    /// Work, as [`Grid::work_of`] estimates it: for grids of few and unequal runs.
+    Cost,
 }
 
 /// The table of runs, as far as they are done.
@@ -46,8 +61,10 @@ impl Plan {
     pub fn new(grid: &Grid, identity: &Identity) -> Self {
         let runs: Vec<RunIndex> = grid.runs().collect();
         let seeds = &grid.manifest.seeds;
-        let run_ids = runs.iter().map(|run| identity.run_id(run.cell, seeds[run.seed])).collect();
-        Self { runs, run_ids }
+        let run_ids = runs.par_iter().map(|run| identity.run_id(run.cell, seeds[run.seed]));
+        let run_ids = run_ids.collect();
+        let cell_ids = (0..grid.num_cells()).map(|cell| identity.cell_id(cell).to_owned());
+        Self { run_ids, cell_ids: cell_ids.collect(), runs }
     }
 
     /// Returns the number of runs.
@@ -65,23 +82,64 @@ impl Plan {
         self.run_ids.iter().map(String::as_str)
     }
 
+    /// Returns the id of a cell.
+    pub fn cell_id(&self, cell: usize) -> &str {
+        &self.cell_ids[cell]
+    }
+
     /// Returns the runs of a shard that `is_done` does not know, in the order of the grid.
     ///
-    /// Shards deal the runs out by their ids, so that each has its share of the long and the
-    /// short, and the same run is in the same shard of as many whatever else is done.
-    pub fn to_do(&self, shard: Shard, is_done: impl Fn(&str) -> bool) -> Vec<RunIndex> {
-        let mut by_id: Vec<usize> = (0..self.len()).collect();
-        if shard.count > 1 {
-            by_id.sort_unstable_by_key(|at| &self.run_ids[*at]);
-        }
-        let mut own: Vec<usize> =
-            by_id.into_iter().skip(shard.index).step_by(shard.count).collect();
+    /// The same run is in the same shard of as many whatever else is done.
+    pub fn to_do(
+        &self,
+        grid: &Grid,
+        (shard, balance): (Shard, Balance),
+        is_done: impl Fn(&str) -> bool,
+    ) -> Vec<RunIndex> {
+        let mut own = match balance {
+            _ if shard.count == 1 => (0..self.len()).collect(),
+            Balance::Runs => self.dealt(shard),
+            Balance::Cost => self.weighed(grid, shard),
+        };
         own.sort_unstable();
-        own.retain(|at| !is_done(&self.run_ids[*at]));
+        // Cells that differ in their names alone have runs of the same ids.
+        let mut seen = FxHashSet::default();
+        own.retain(|at| seen.insert(&self.run_ids[*at]) && !is_done(&self.run_ids[*at]));
         own.into_iter().map(|at| self.runs[at]).collect()
     }
 
-    /// Makes the table of a batch for the store: the ids of its runs and what came of them.
+    /// Deals the runs out by their ids, so that each shard has about its share of the long and the
+    /// short.
+    fn dealt(&self, shard: Shard) -> Vec<usize> {
+        let mut by_id: Vec<usize> = (0..self.len()).collect();
+        by_id.sort_unstable_by_key(|at| &self.run_ids[*at]);
+        by_id.into_iter().skip(shard.index).step_by(shard.count).collect()
+    }
+
+    /// Gives each run, the longest first, to the shard that has the least work yet (Graham's rule:
+    /// the longest shard has at most a third more than it must).
+    fn weighed(&self, grid: &Grid, shard: Shard) -> Vec<usize> {
+        let work = |at: &usize| grid.work_of(self.runs[*at].cell).max(1.0);
+        let mut longest: Vec<usize> = (0..self.len()).collect();
+        longest.sort_by(|a, b| {
+            work(b).total_cmp(&work(a)).then_with(|| self.run_ids[*a].cmp(&self.run_ids[*b]))
+        });
+        // Positive numbers are in the order of their bits.
+        let mut least: BinaryHeap<Reverse<(u64, usize)>> =
+            (0..shard.count).map(|index| Reverse((0, index))).collect();
+        let mut own = Vec::new();
+        for at in longest {
+            let Some(Reverse((load, index))) = least.pop() else { break };
+            least.push(Reverse(((f64::from_bits(load) + work(&at)).to_bits(), index)));
+            if index == shard.index {
+                own.push(at);
+            }
+        }
+        own
+    }
+
+    /// Makes the table of a batch for the store: the ids of its runs, what came of them
+    /// and what is kept of their distributions.
     ///
     /// # Errors
     ///
@@ -89,7 +147,8 @@ impl Plan {
     pub fn batch(&self, grid: &Grid, rows: &[RunRow]) -> Result<Frame, TableError> {
         let run_ids = rows.iter().map(|row| self.run_ids[self.place(grid, row.index)].as_str());
         let ids = text_column(RUN_ID, run_ids.collect())?;
-        side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)
+        let results = side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)?;
+        side_by_side(&results, &details_frame(rows)?)
     }
 
     /// Puts the table of runs together: from the store, and from `failed`, which it does not keep.
@@ -124,7 +183,9 @@ impl Plan {
         places.sort_unstable();
         let results = stacked(vec![(done, kept), lost])?;
         let run_ids = places.iter().map(|run| self.run_ids[self.place(grid, *run)].as_str());
-        let ids = text_column(RUN_ID, run_ids.collect())?;
+        let run_ids = text_column(RUN_ID, run_ids.collect())?;
+        let cell_ids = places.iter().map(|run| self.cell_ids[run.cell].as_str());
+        let ids = side_by_side(&run_ids, &text_column("cell_id", cell_ids.collect())?)?;
         let axes = side_by_side(&ids, &grid.axes(&places)?)?;
         Ok(Gathered { runs: side_by_side(&axes, &results)?, missing })
     }

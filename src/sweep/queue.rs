@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::tables::RunIndex;
-use crate::workload::{Warmup, Workload, WorkloadError};
+use crate::workload::{Workload, WorkloadError};
 
-use super::grid::Grid;
+use super::grid::{Demand, Grid};
 
 /// The requests of a group, once somebody has made them.
 type Requests = Arc<OnceLock<Result<Arc<Workload>, WorkloadError>>>;
@@ -31,21 +31,15 @@ pub(super) struct Place(Option<usize>);
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) index: RunIndex,
-    workload: WorkloadSpec,
-    requests: Requests,
-}
-
-/// What requests are made from.
-#[derive(Clone, Copy, Debug)]
-struct WorkloadSpec {
-    rate_rps: Option<f64>,
+    demand: Demand,
     seed: u64,
-    warmup: Warmup,
+    requests: Requests,
 }
 
 #[derive(Debug)]
 struct Group {
-    workload: WorkloadSpec,
+    demand: Demand,
+    seed: u64,
     /// The longest first.
     runs: Vec<RunIndex>,
 }
@@ -69,24 +63,19 @@ struct Open {
 
 impl Queue {
     pub(super) fn new(grid: &Grid, runs: &[RunIndex]) -> Self {
-        let warmups = grid.warmups();
-        let mut by_requests: BTreeMap<_, Vec<RunIndex>> = BTreeMap::new();
+        let mut by_requests: BTreeMap<(usize, usize), Vec<RunIndex>> = BTreeMap::new();
         for run in runs {
-            let spec = grid.spec(*run);
-            let warmup = grid.warmup(&grid.manifest.configs[spec.config].config);
-            let warmup = warmups.iter().position(|own| *own == warmup).unwrap_or(0);
-            by_requests.entry((spec.rate, spec.seed, warmup)).or_default().push(*run);
+            let demand = grid.cells()[run.cell].demand;
+            by_requests.entry((demand, run.seed)).or_default().push(*run);
         }
         let mut groups: Vec<(f64, Group)> = Vec::with_capacity(by_requests.len());
-        for ((rate, seed, warmup), mut runs) in by_requests {
-            runs.sort_by(|a, b| grid.work_of(*b).total_cmp(&grid.work_of(*a)).then(a.cmp(b)));
-            let work = runs.iter().map(|run| grid.work_of(*run)).sum();
-            let workload = WorkloadSpec {
-                rate_rps: grid.manifest.rates_rps[rate],
-                seed: grid.manifest.seeds[seed],
-                warmup: warmups[warmup],
-            };
-            groups.push((work, Group { workload, runs }));
+        for ((demand, seed), mut runs) in by_requests {
+            runs.sort_by(|a, b| {
+                grid.work_of(b.cell).total_cmp(&grid.work_of(a.cell)).then(a.cmp(b))
+            });
+            let work = runs.iter().map(|run| grid.work_of(run.cell)).sum();
+            let (demand, seed) = (grid.demands()[demand], grid.manifest.seeds[seed]);
+            groups.push((work, Group { demand, seed, runs }));
         }
         groups.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let groups = groups.into_iter().map(|(_, group)| group).collect();
@@ -114,7 +103,8 @@ impl Queue {
         let group = &self.groups[open.group];
         let task = Task {
             index: group.runs[open.next],
-            workload: group.workload,
+            demand: group.demand,
+            seed: group.seed,
             requests: Arc::clone(&open.requests),
         };
         place.0 = Some(open.group);
@@ -129,19 +119,17 @@ impl Queue {
 impl Task {
     /// Returns the requests. The first of their runs makes them, and the others wait.
     pub(super) fn requests(&self, grid: &Grid) -> Result<Arc<Workload>, String> {
-        let WorkloadSpec { rate_rps, seed, warmup } = self.workload;
-        let make = || grid.workload(rate_rps, seed, warmup).map(Arc::new);
+        let make = || grid.make(self.demand, self.seed).map(Arc::new);
         self.requests.get_or_init(make).clone().map_err(|error| error.to_string())
     }
 }
 
 impl Grid {
-    /// Returns about how long a run takes beside others: routing looks at every backend, and the
-    /// rest of a request costs as much as some of these looks.
-    fn work_of(&self, run: RunIndex) -> f64 {
+    /// Returns about how long a run of a cell takes beside others: routing looks at every backend,
+    /// and the rest of a request costs as much as some of these looks.
+    pub fn work_of(&self, cell: usize) -> f64 {
         const LOOKS: f64 = 16.0;
-        let spec = self.spec(run);
-        let backends = self.manifest.configs[spec.config].config.cluster.num_backends;
-        self.requests_at(self.manifest.rates_rps[spec.rate]) * (LOOKS + f64::from(backends))
+        let backends = self.cells()[cell].setting.cluster.num_backends;
+        self.requests_of(cell) * (LOOKS + f64::from(backends))
     }
 }

@@ -1,21 +1,54 @@
 //! A row per (cell, metric), over the seeds of the cell.
 
+use std::ops::Range;
+
 use polars::prelude::{Column, DataFrame, IntoLazy as _, NamedFrom, PlSmallStr, Series, col, lit};
 
 use crate::metrics::METRICS;
 use crate::stats::{CONFIDENCE, Sample, t_interval};
 
+use super::rows::take;
 use super::runs::lost_column;
 use super::write::TableError;
 
-const AXES: [&str; 6] =
-    ["cell_id", "config", "algorithm", "algorithm_name", "algorithm_parameters", "rate_rps"];
+/// Columns that say which cell, where the table of runs has them; those of further axes follow.
+const AXES: [&str; 7] = [
+    "cell_id",
+    "cell_label",
+    "config",
+    "algorithm",
+    "algorithm_name",
+    "algorithm_parameters",
+    "rate_rps",
+];
+
+/// Its other columns.
+pub(super) const CELL_COLUMNS: [&str; 15] = [
+    "metric",
+    "unit",
+    "n",
+    "n_failed",
+    "mean",
+    "sd",
+    "se",
+    "ci_lo",
+    "ci_hi",
+    "ci_level",
+    "ci_method",
+    "min",
+    "median",
+    "max",
+    "n_distinct",
+];
+
+/// Cells whose rows are in memory at once beside the table.
+const CELLS_AT_ONCE: usize = 512;
 
 /// One row of the table, apart from the axes.
-struct CellMetric {
+struct CellMetric<'m> {
     /// Row of the grouped table.
     cell: usize,
-    metric: String,
+    metric: &'m str,
     unit: &'static str,
     /// Seeds with a value.
     n: i64,
@@ -24,7 +57,8 @@ struct CellMetric {
     interval: Option<(f64, f64)>,
 }
 
-/// Makes the table of cells from the table of runs; `slo_terms` are metrics too, in milliseconds.
+/// Makes the table of cells from the table of runs; `coordinates` are axes beside the usual ones,
+/// `slo_terms` metrics too, in milliseconds.
 ///
 /// A run that failed has no values and is counted in `n_failed`. A seed that changed nothing gives
 /// no interval: `n_distinct` is 1 and the variance is not known.
@@ -32,40 +66,71 @@ struct CellMetric {
 /// # Errors
 ///
 /// When `runs` is not a table of runs.
-pub fn cells_frame(runs: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, TableError> {
-    let mut metrics: Vec<(String, &str)> =
+pub fn cells_frame(
+    runs: &DataFrame,
+    coordinates: &[String],
+    slo_terms: &[String],
+) -> Result<DataFrame, TableError> {
+    let mut axes: Vec<&str> = AXES.into_iter().filter(|name| runs.column(name).is_ok()).collect();
+    axes.extend(coordinates.iter().map(String::as_str));
+    let mut metrics: Vec<(String, &'static str)> =
         METRICS.iter().map(|metric| (metric.name.to_owned(), metric.unit)).collect();
     metrics.extend(slo_terms.iter().map(|term| (term.clone(), "ms")));
 
-    let mut aggregates = vec![col("status").eq(lit("failed")).sum().alias("n_failed")];
+    let mut aggregates = vec![col("status").neq(lit("ok")).sum().alias("n_failed")];
     aggregates.extend(metrics.iter().map(|(name, _)| col(name.as_str())));
     aggregates.extend(slo_terms.iter().map(|term| col(lost_column(term)).sum()));
-    let grouped = runs.clone().lazy().group_by_stable(AXES.map(col)).agg(aggregates).collect()?;
+    let grouped = runs
+        .clone()
+        .lazy()
+        .group_by_stable(axes.iter().map(|name| col(*name)).collect::<Vec<_>>())
+        .agg(aggregates)
+        .collect()?;
 
-    let failed = grouped.column("n_failed")?.u32()?.clone();
-    let mut rows = Vec::with_capacity(grouped.height() * metrics.len());
-    for cell in 0..grouped.height() {
-        for (metric, unit) in &metrics {
-            let known = values_of(&grouped, metric, cell)?;
-            let failed = i64::from(failed.get(cell).unwrap_or(0));
+    let mut whole: Option<DataFrame> = None;
+    for first in (0..grouped.height().max(1)).step_by(CELLS_AT_ONCE) {
+        let cells = first..grouped.height().min(first + CELLS_AT_ONCE);
+        let part = frame(&grouped, &axes, &cell_rows(&grouped, cells, &metrics, slo_terms)?)?;
+        match &mut whole {
+            Some(whole) => drop(whole.vstack_mut_owned(part)?),
+            None => whole = Some(part),
+        }
+    }
+    let mut whole = whole.unwrap_or_default();
+    whole.rechunk_mut();
+    Ok(whole)
+}
+
+/// Makes the rows of some cells.
+fn cell_rows<'m>(
+    grouped: &DataFrame,
+    cells: Range<usize>,
+    metrics: &'m [(String, &'static str)],
+    slo_terms: &[String],
+) -> Result<Vec<CellMetric<'m>>, TableError> {
+    let failed = grouped.column("n_failed")?.u32()?;
+    let mut rows = Vec::with_capacity(cells.len() * metrics.len());
+    for cell in cells {
+        for (metric, unit) in metrics {
+            let known = values_of(grouped, metric, cell)?;
             // A statistic among rejected requests has no number. Leaving out such a seed, the
             // worst there is, would flatter the cell.
-            let lost = slo_terms.contains(metric) && lost_runs(&grouped, metric, cell)? > 0;
+            let lost = slo_terms.contains(metric) && lost_runs(grouped, metric, cell)? > 0;
             let sample = Sample::of(&known).filter(|_| !lost);
             let varies = sample.is_some_and(|sample| sample.n_distinct > 1);
             let interval = t_interval(&known, CONFIDENCE).filter(|_| varies);
             rows.push(CellMetric {
                 cell,
-                metric: metric.clone(),
+                metric,
                 unit,
                 n: i64::try_from(known.len()).unwrap_or(i64::MAX),
-                failed,
+                failed: i64::from(failed.get(cell).unwrap_or(0)),
                 sample,
                 interval: interval.map(|interval| (interval.lo, interval.hi)),
             });
         }
     }
-    frame(&grouped, &rows)
+    Ok(rows)
 }
 
 fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Vec<f64>, TableError> {
@@ -82,17 +147,19 @@ fn lost_runs(grouped: &DataFrame, term: &str, cell: usize) -> Result<i64, TableE
     Ok(lost.get(cell).unwrap_or(0))
 }
 
-fn frame(grouped: &DataFrame, rows: &[CellMetric]) -> Result<DataFrame, TableError> {
-    let mut columns = Vec::new();
-    for axis in &AXES[..5] {
-        let values = grouped.column(axis)?.str()?;
-        columns.push(column(axis, rows, |row| values.get(row.cell).map(str::to_owned)));
-    }
-    let rates = grouped.column("rate_rps")?.f64()?;
+fn frame(
+    grouped: &DataFrame,
+    axes: &[&str],
+    rows: &[CellMetric<'_>],
+) -> Result<DataFrame, TableError> {
+    let places: Vec<usize> = rows.iter().map(|row| row.cell).collect();
+    let of_cells: Result<Vec<Column>, _> =
+        axes.iter().map(|axis| grouped.column(axis).cloned()).collect();
+    let of_cells = DataFrame::new(grouped.height(), of_cells?)?;
+    let mut columns = take(&of_cells, &places)?.into_columns();
     let count = |value: usize| i64::try_from(value).ok();
     columns.extend([
-        column("rate_rps", rows, |row| rates.get(row.cell)),
-        column("metric", rows, |row| Some(row.metric.clone())),
+        column("metric", rows, |row| Some(row.metric.to_owned())),
         column("unit", rows, |row| Some(row.unit.to_owned())),
         column("n", rows, |row| Some(row.n)),
         column("n_failed", rows, |row| Some(row.failed)),
@@ -111,7 +178,11 @@ fn frame(grouped: &DataFrame, rows: &[CellMetric]) -> Result<DataFrame, TableErr
     Ok(DataFrame::new(rows.len(), columns)?)
 }
 
-fn column<T>(name: &str, rows: &[CellMetric], get: impl Fn(&CellMetric) -> Option<T>) -> Column
+fn column<T>(
+    name: &str,
+    rows: &[CellMetric<'_>],
+    get: impl Fn(&CellMetric<'_>) -> Option<T>,
+) -> Column
 where
     Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
 {

@@ -2,9 +2,19 @@
 
 use std::io::Cursor;
 
-use polars::prelude::{DataFrame, ParallelStrategy, ParquetReader, SerReader as _};
+use polars::prelude::{DataFrame, ParallelStrategy, ParquetReader, PlSmallStr, SerReader as _};
 
+use super::details::Detail;
 use super::write::TableError;
+
+/// Which columns to read.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// All but the lists of a [`Detail`].
+    Results,
+    /// Some by name, without those that are not there.
+    Named(&'a [&'a str]),
+}
 
 /// A Parquet file in memory whose footer has been read.
 pub struct ParquetFile<'a> {
@@ -40,5 +50,21 @@ impl<'a> ParquetFile<'a> {
         let columns = columns.map(|names| names.iter().map(ToString::to_string).collect());
         let reader = self.reader.with_columns(columns).read_parallel(ParallelStrategy::None);
         Ok(reader.finish()?)
+    }
+
+    /// Reads the columns that are wanted, in the order of the file.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes can't be decoded.
+    pub fn wanted(mut self, wanted: Wanted<'_>) -> Result<DataFrame, TableError> {
+        let schema = self.reader.schema()?;
+        let is_wanted = |name: &&str| match wanted {
+            Wanted::Results => !Detail::has_column(name),
+            Wanted::Named(names) => names.contains(name),
+        };
+        let names = schema.iter_names().map(PlSmallStr::as_str).filter(is_wanted);
+        let names: Vec<&str> = names.collect();
+        self.rows(Some(&names))
     }
 }

@@ -30,8 +30,8 @@ pub struct CellRuns<'t> {
 /// One run, as far as people are told of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFacts {
-    /// Its cell.
-    pub cell_id: String,
+    /// What its cell is called.
+    pub cell_label: String,
     /// Its seed.
     pub seed: u64,
     /// Why it failed.
@@ -70,14 +70,14 @@ impl RunsReader {
         CellRuns { reader: self, rows: Vec::new() }
     }
 
-    /// Returns the runs of each cell, by its `cell_id`, in the order of `seeds`: sums are then the
+    /// Returns the runs of each cell, by its `cell_label`, in the order of `seeds`: sums are then the
     /// same to the last bit, whatever the order of the rows is. Runs of other seeds are left out.
     ///
     /// # Errors
     ///
     /// When it is no table of runs.
     pub fn by_cell(&self, seeds: &[u64]) -> Result<BTreeMap<&str, CellRuns<'_>>, TableError> {
-        let ids = self.frame.column("cell_id")?.str()?;
+        let ids = self.frame.column("cell_label")?.str()?;
         let all = self.all()?;
         let places: BTreeMap<u64, usize> = seeds.iter().copied().zip(0..).collect();
         let place = |(seed, row): (Option<u64>, &usize)| Some((*places.get(&seed?)?, *row));
@@ -206,7 +206,7 @@ impl CellRuns<'_> {
             Ok::<_, TableError>(value.map(str::to_owned))
         };
         Ok(RunFacts {
-            cell_id: text("cell_id")?.unwrap_or_default(),
+            cell_label: text("cell_label")?.unwrap_or_default(),
             seed: own.sum("seed")?,
             error: text("error")?,
             measured: own.measured()?,

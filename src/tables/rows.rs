@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use polars::error::PolarsError;
 use polars::prelude::{
     BooleanChunked, Column, DataFrame, DataType, IdxCa, IdxSize, NewChunkedArray as _, PlSmallStr,
 };
@@ -20,6 +19,10 @@ enum Value<'a> {
     Real(f64),
     /// Yes or no.
     Truth(bool),
+    /// Whole numbers.
+    Wholes(&'a [i64]),
+    /// Real numbers.
+    Reals(&'a [f64]),
 }
 
 impl Value<'_> {
@@ -40,6 +43,16 @@ impl Value<'_> {
                 bytes.extend(value.to_bits().to_le_bytes());
             }
             Self::Truth(value) => bytes.extend([b'b', u8::from(value)]),
+            Self::Wholes(values) => {
+                bytes.push(b'W');
+                bytes.extend((values.len() as u64).to_le_bytes());
+                values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+            }
+            Self::Reals(values) => {
+                bytes.push(b'R');
+                bytes.extend((values.len() as u64).to_le_bytes());
+                values.iter().for_each(|value| bytes.extend(value.to_bits().to_le_bytes()));
+            }
         }
     }
 }
@@ -50,7 +63,7 @@ impl Value<'_> {
 ///
 /// # Errors
 ///
-/// When a column is not of text, 64-bit numbers or truths.
+/// When a column is not of text, 64-bit numbers, truths or lists of such numbers without nulls.
 pub fn row_bytes(frame: &DataFrame, except: &[&str]) -> Result<Vec<Vec<u8>>, TableError> {
     let mut columns: Vec<&Column> = frame.columns().iter().collect();
     columns.retain(|column| !except.contains(&column.name().as_str()));
@@ -83,9 +96,25 @@ fn each_value(column: &Column, mut each: impl FnMut(usize, Value<'_>)) -> Result
         DataType::Int64 => values!(column.i64()?, Value::Whole),
         DataType::Float64 => values!(column.f64()?, Value::Real),
         DataType::Boolean => values!(column.bool()?, Value::Truth),
+        DataType::List(_) => each_list(column, each)?,
         // A column of nulls alone has no values.
         DataType::Null => {}
         other => return Err(wrong(format!("column `{}` is of type {other}", column.name()))),
+    }
+    Ok(())
+}
+
+fn each_list(column: &Column, mut each: impl FnMut(usize, Value<'_>)) -> Result<(), TableError> {
+    let lists = column.list()?;
+    for row in 0..lists.len() {
+        let Some(list) = lists.get_as_series(row) else { continue };
+        match list.dtype() {
+            DataType::Int64 => each(row, Value::Wholes(list.i64()?.cont_slice()?)),
+            DataType::Float64 => each(row, Value::Reals(list.f64()?.cont_slice()?)),
+            other => {
+                return Err(wrong(format!("column `{}` is of lists of {other}", column.name())));
+            }
+        }
     }
     Ok(())
 }
@@ -98,6 +127,41 @@ fn each_value(column: &Column, mut each: impl FnMut(usize, Value<'_>)) -> Result
 pub fn texts<'a>(frame: &'a DataFrame, name: &str) -> Result<Vec<&'a str>, TableError> {
     let values: Option<Vec<&str>> = frame.column(name)?.str()?.iter().collect();
     values.ok_or_else(|| wrong(format!("column `{name}` has a null")))
+}
+
+/// Returns a column of text, none where it has a null or where there is no such column.
+pub fn texts_or_null<'a>(frame: &'a DataFrame, name: &str) -> Vec<Option<&'a str>> {
+    match frame.column(name).and_then(|column| column.str()) {
+        Ok(values) => values.iter().collect(),
+        Err(_) => vec![None; frame.height()],
+    }
+}
+
+/// Returns `most` rows from `first` on, or as many as there are.
+pub fn slice(frame: &DataFrame, first: usize, most: usize) -> DataFrame {
+    frame.slice(i64::try_from(first).unwrap_or(i64::MAX), most)
+}
+
+/// Returns some columns by name, in that order.
+///
+/// # Errors
+///
+/// When one is not there.
+pub fn select(frame: &DataFrame, names: &[String]) -> Result<DataFrame, TableError> {
+    Ok(frame.select(names)?)
+}
+
+/// Makes a table of one column of texts, null where there is none.
+///
+/// # Errors
+///
+/// When polars refuses, which would be our fault.
+pub fn text_column_or_null(
+    name: &str,
+    values: Vec<Option<String>>,
+) -> Result<DataFrame, TableError> {
+    let height = values.len();
+    Ok(DataFrame::new(height, vec![Column::new(PlSmallStr::from(name), values)])?)
 }
 
 /// Puts columns of text before all others.
@@ -182,7 +246,7 @@ pub fn stack(frames: Vec<DataFrame>, first: &[&str]) -> Result<DataFrame, TableE
 }
 
 fn wrong(message: String) -> TableError {
-    PolarsError::ComputeError(message.into()).into()
+    TableError::wrong(message)
 }
 
 /// Tables for tests.

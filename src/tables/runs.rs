@@ -1,12 +1,14 @@
 //! A row per run.
 
-use std::borrow::Borrow;
+use std::sync::Arc;
 
 use polars::prelude::{Column, DataFrame, IdxCa, IdxSize, PlSmallStr};
 
+use crate::document::Scalar;
 use crate::metrics::{METRICS, OutcomeCounts, Summary, TermSummary};
 use crate::router::{AlgorithmSpec, RejectReason};
 
+use super::failure::Failure;
 use super::write::TableError;
 
 /// One point of a grid, without its seed.
@@ -15,9 +17,13 @@ pub struct CellKey {
     /// Name of the config.
     pub config: String,
     /// The algorithm with its parameters.
-    pub algorithm: AlgorithmSpec,
+    pub algorithm: Arc<AlgorithmSpec>,
     /// Request rate that was asked for; none when a trace is replayed at its own.
     pub rate_rps: Option<f64>,
+    /// Values of the grid's other axes, in their order; null where one does not apply.
+    pub coordinates: Arc<[Scalar]>,
+    /// What people call it: no other cell of the grid is called so.
+    pub label: String,
 }
 
 /// A run of a grid, by its place: its cell in the order of cells, and its seed in that of seeds.
@@ -37,53 +43,75 @@ pub struct RunRow {
     /// Its place in the grid.
     pub index: RunIndex,
     /// Its cell.
-    pub cell: CellKey,
+    pub cell: Arc<CellKey>,
     /// Its seed.
     pub seed: u64,
     /// The rate that its workload had over the window.
     pub realised_rps: Option<f64>,
     /// Its numbers, or why there are none.
-    pub outcome: Result<Summary, String>,
+    pub outcome: Result<Summary, Failure>,
+}
+
+impl RunRow {
+    /// Returns how the run ended: the value of the column `status`.
+    pub fn status(&self) -> &'static str {
+        self.outcome.as_ref().map_or_else(|failure| failure.kind.status(), |_| "ok")
+    }
 }
 
 impl CellKey {
-    /// Returns a name that no other cell of the grid has: config, algorithm and rate.
-    pub fn id(&self) -> String {
-        let label = self.algorithm.label();
-        match self.rate_rps {
-            Some(rate) => format!("{}/{label}/{rate}", self.config),
-            None => format!("{}/{label}", self.config),
+    /// Returns what a cell is called where the manifest does not say: config, coordinates, algorithm
+    /// and rate, with the names of the axes of the coordinates.
+    pub fn own_label(&self, names: &[String]) -> String {
+        let mut parts = vec![self.config.clone()];
+        for (name, value) in names.iter().zip(self.coordinates.iter()) {
+            if *value != Scalar::Null {
+                parts.push(format!("{name}={value}"));
+            }
         }
+        parts.push(self.algorithm.label());
+        parts.extend(self.rate_rps.map(|rate| rate.to_string()));
+        parts.join("/")
     }
 }
 
 /// Makes the table of runs, [`axes_frame`] and [`results_frame`] side by side; rows keep their
-/// order. `slo_terms` are the columns of the SLO.
+/// order. `coordinates` are the names of the axes beside config, algorithm and rate, `slo_terms` the
+/// columns of the SLO.
 ///
 /// # Errors
 ///
 /// When polars refuses, which would be our fault.
-pub fn runs_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
-    let cells: Vec<&CellKey> = rows.iter().map(|row| &row.cell).collect();
-    let seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
-    let own: Vec<RunIndex> = (0..rows.len()).map(|at| RunIndex { cell: at, seed: at }).collect();
-    side_by_side(&axes_frame(&cells, &seeds, &own)?, &results_frame(rows, slo_terms)?)
+pub fn runs_frame(
+    rows: &[RunRow],
+    coordinates: &[String],
+    slo_terms: &[String],
+) -> Result<DataFrame, TableError> {
+    let cells: Vec<&CellKey> = rows.iter().map(|row| row.cell.as_ref()).collect();
+    let mut seeds = vec![0; rows.iter().map(|row| row.index.seed + 1).max().unwrap_or(0)];
+    rows.iter().for_each(|row| seeds[row.index.seed] = row.seed);
+    let own = rows.iter().enumerate();
+    let own = own.map(|(at, row)| RunIndex { cell: at, seed: row.index.seed });
+    let own: Vec<RunIndex> = own.collect();
+    let axes = axes_frame(&cells, coordinates, &seeds, &own)?;
+    side_by_side(&axes, &results_frame(rows, slo_terms)?)
 }
 
 /// Makes the columns that say which run: every axis of the grid. Indices are into `cells` and
-/// `seeds`.
+/// `seeds`; `coordinates` are names of columns.
 ///
 /// # Errors
 ///
 /// When polars refuses, which would be our fault.
 pub fn axes_frame(
-    cells: &[impl Borrow<CellKey>],
+    cells: &[&CellKey],
+    coordinates: &[String],
     seeds: &[u64],
     runs: &[RunIndex],
 ) -> Result<DataFrame, TableError> {
     // Texts are made once for each cell.
     let text = |name: &str, get: fn(&CellKey) -> String| {
-        let by_cell: Vec<String> = cells.iter().map(|cell| get(cell.borrow())).collect();
+        let by_cell: Vec<String> = cells.iter().map(|cell| get(cell)).collect();
         let values: Vec<&str> = runs.iter().map(|run| by_cell[run.cell].as_str()).collect();
         Column::new(PlSmallStr::from(name), values)
     };
@@ -92,16 +120,49 @@ pub fn axes_frame(
         let list: Vec<String> = parameters.map(|(name, value)| format!("{name}={value}")).collect();
         list.join(",")
     };
-    let columns = vec![
-        text("cell_id", CellKey::id),
+    let mut columns = vec![
+        text("cell_label", |cell| cell.label.clone()),
         text("config", |cell| cell.config.clone()),
         text("algorithm", |cell| cell.algorithm.label()),
         text("algorithm_name", |cell| cell.algorithm.name().to_owned()),
         text("algorithm_parameters", parameters),
-        real("rate_rps", runs, |run| cells[run.cell].borrow().rate_rps),
-        whole("seed", runs, |run| Some(seeds[run.seed])),
+        real("rate_rps", runs, |run| cells[run.cell].rate_rps),
     ];
+    for (at, name) in coordinates.iter().enumerate() {
+        columns.push(coordinate_column(name, cells, at, runs));
+    }
+    columns.push(whole("seed", runs, |run| Some(seeds[run.seed])));
+    columns.push(whole("draw", runs, |run| u64::try_from(run.seed).ok()));
     Ok(DataFrame::new(runs.len(), columns)?)
+}
+
+/// Makes the column of an axis, of the narrowest type that all values have: truths, whole numbers,
+/// numbers, else texts.
+fn coordinate_column(name: &str, cells: &[&CellKey], at: usize, runs: &[RunIndex]) -> Column {
+    let values = || cells.iter().map(|cell| &cell.coordinates[at]);
+    let all =
+        |fits: fn(&Scalar) -> bool| values().all(|value| *value == Scalar::Null || fits(value));
+    let own = |run: &RunIndex| &cells[run.cell].coordinates[at];
+    let name = PlSmallStr::from(name);
+    if all(|value| matches!(value, Scalar::Truth(_))) {
+        let truth = |run| if let Scalar::Truth(truth) = own(run) { Some(*truth) } else { None };
+        Column::new(name, runs.iter().map(truth).collect::<Vec<_>>())
+    } else if all(|value| matches!(value, Scalar::Whole(_))) {
+        let whole = |run| if let Scalar::Whole(number) = own(run) { Some(*number) } else { None };
+        Column::new(name, runs.iter().map(whole).collect::<Vec<_>>())
+    } else if all(|value| matches!(value, Scalar::Whole(_) | Scalar::Real(_))) {
+        let real = |run| match own(run) {
+            Scalar::Whole(number) => Some(*number as f64),
+            Scalar::Real(number) => Some(*number),
+            Scalar::Null | Scalar::Truth(_) | Scalar::Text(_) => None,
+        };
+        Column::new(name, runs.iter().map(real).collect::<Vec<_>>())
+    } else {
+        let by_cell: Vec<Option<String>> =
+            values().map(|value| (*value != Scalar::Null).then(|| value.to_string())).collect();
+        let text = |run: &RunIndex| by_cell[run.cell].as_deref();
+        Column::new(name, runs.iter().map(text).collect::<Vec<_>>())
+    }
 }
 
 /// Makes the columns that say what came of runs; rows keep their order.
@@ -111,10 +172,13 @@ pub fn axes_frame(
 /// When polars refuses, which would be our fault.
 pub fn results_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame, TableError> {
     let mut columns = vec![
-        text("status", rows, |row| Some(if row.outcome.is_ok() { "ok" } else { "failed" }.into())),
-        text("error", rows, |row| row.outcome.as_ref().err().cloned()),
+        text("status", rows, |row| Some(row.status().to_owned())),
+        text("error", rows, |row| Some(row.outcome.as_ref().err()?.error.clone())),
         real("realised_rps", rows, |row| row.realised_rps),
         real("window_s", rows, |row| Some(summary(row)?.window_s)),
+        real("drawn_prompt_mean_tokens", rows, |row| summary(row)?.drawn.prompt_mean_tokens),
+        real("drawn_output_mean_tokens", rows, |row| summary(row)?.drawn.output_mean_tokens),
+        real("drawn_interarrival_mean_s", rows, |row| summary(row)?.drawn.interarrival_mean_s),
     ];
     columns.extend(count_columns(rows));
     columns.extend([

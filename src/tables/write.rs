@@ -4,21 +4,92 @@ use std::io::Write;
 
 use polars::error::PolarsError;
 use polars::frame::DataFrame;
-use polars::io::parquet::write::{KeyValueMetadata, ParquetWriter, StatisticsOptions};
+use polars::io::parquet::write::{
+    BatchedWriter, KeyValueMetadata, ParquetWriter, StatisticsOptions,
+};
 use polars::prelude::{CsvWriter, ParquetCompression, SerWriter as _};
 
 use super::SCHEMA_VERSION;
+use super::schema::columns_json;
+
+/// The fact of a footer that says what its columns mean.
+const COLUMNS_KEY: &str = "routesim.columns_json";
 
 /// A table that could not be made or written.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct TableError(#[from] PolarsError);
 
+impl Metadata {
+    /// Adds what the columns of a table mean.
+    fn describing(&self, frame: &DataFrame) -> Self {
+        let mut pairs = self.0.clone();
+        pairs.push((COLUMNS_KEY.to_owned(), columns_json(frame)));
+        Self(pairs)
+    }
+}
+
+impl TableError {
+    /// A table that is not as it must be.
+    pub(super) fn wrong(message: String) -> Self {
+        Self(PolarsError::ComputeError(message.into()))
+    }
+}
+
 /// Facts that stand in a Parquet file beside its rows, by key.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata(pub Vec<(String, String)>);
 
-/// Writes a table as Parquet, with the schema version and `metadata` in its footer.
+/// Writes one table as Parquet and as CSV, a batch of rows at a time: no more than a batch is in
+/// memory.
+pub struct TwoWriters<'o> {
+    parquet: BatchedWriter<&'o mut dyn Write>,
+    csv: &'o mut dyn Write,
+}
+
+impl<'o> TwoWriters<'o> {
+    /// Begins the files of a table whose columns are those of `like`.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written.
+    pub fn begin(
+        like: &DataFrame,
+        metadata: &Metadata,
+        parquet: &'o mut dyn Write,
+        csv: &'o mut dyn Write,
+    ) -> Result<Self, TableError> {
+        let mut none = like.clear();
+        CsvWriter::new(&mut *csv).finish(&mut none)?;
+        let parquet = writer(&metadata.describing(&none), parquet).batched(none.schema())?;
+        Ok(Self { parquet, csv })
+    }
+
+    /// Writes a batch of rows: one row group.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written, or have other columns.
+    pub fn write(&mut self, rows: &mut DataFrame) -> Result<(), TableError> {
+        rows.rechunk_mut();
+        self.parquet.write_batch(rows)?;
+        CsvWriter::new(&mut *self.csv).include_header(false).finish(rows)?;
+        Ok(())
+    }
+
+    /// Ends the files.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written.
+    pub fn finish(self) -> Result<(), TableError> {
+        self.parquet.finish()?;
+        Ok(())
+    }
+}
+
+/// Writes a table as Parquet, with the schema version, `metadata` and what its columns mean in its
+/// footer.
 ///
 /// # Errors
 ///
@@ -28,13 +99,13 @@ pub fn write_parquet(
     metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), TableError> {
-    writer(metadata, out).finish(frame)?;
+    writer(&metadata.describing(frame), out).finish(frame)?;
     Ok(())
 }
 
 /// Writes a table of few rows as [`write_parquet`] does, to be read soon and often: without
 /// compression, which takes longer to set up for a column of so few values than to read it, and
-/// without statistics.
+/// without statistics. A table with lists has many values, and is compressed.
 ///
 /// # Errors
 ///
@@ -44,7 +115,10 @@ pub fn write_small_parquet(
     metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), TableError> {
-    let writer = writer(metadata, out).with_compression(ParquetCompression::Uncompressed);
+    let has_lists = frame.columns().iter().any(|column| column.dtype().is_list());
+    let uncompressed = ParquetCompression::Uncompressed;
+    let compression = if has_lists { ParquetCompression::Zstd(None) } else { uncompressed };
+    let writer = writer(metadata, out).with_compression(compression);
     writer.with_statistics(StatisticsOptions::empty()).finish(frame)?;
     Ok(())
 }

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use routesim::report::{answers_json, sweep_text};
-use routesim::study::Progress;
-use routesim::sweep::{Answer, CellAnswer, Ended, Grid, Manifest, Pool, StopFlag};
+use routesim::sweep::{
+    Answer, CellAnswer, Effort, Ended, Execution, ExecutionSpec, Grid, Manifest, Observer, Pool,
+    StopFlag,
+};
 use routesim::tables::{
     Frame, RunIndex, RunRow, RunsReader, results_frame, runs_frame, side_by_side, stacked,
 };
@@ -14,8 +17,8 @@ use routesim::tables::{
 /// Does something when so many runs have ended.
 struct After<F>(usize, AtomicUsize, F);
 
-impl<F: Fn() + Sync> Progress for After<F> {
-    fn run_ended(&self, _requests: usize, _failed: bool) {
+impl<F: Fn() + Sync> Observer for After<F> {
+    fn run_ended(&self, _row: &RunRow, _effort: &Effort) {
         if self.1.fetch_add(1, Ordering::Relaxed) + 1 == self.0 {
             (self.2)();
         }
@@ -24,6 +27,20 @@ impl<F: Fn() + Sync> Progress for After<F> {
 
 fn deaf() -> After<fn()> {
     After(0, AtomicUsize::new(0), || {})
+}
+
+/// Executes runs without limits, as the clock stands still.
+fn ended<E: Send>(
+    grid: &Grid,
+    runs: &[RunIndex],
+    threads: usize,
+    observer: &dyn Observer,
+    stop: &StopFlag,
+    commit: impl FnMut(Vec<RunRow>) -> Result<(), E> + Send,
+) -> Result<Ended, E> {
+    let spec = ExecutionSpec::default();
+    let execution = Execution { spec: &spec, clock: &|| Duration::ZERO, observer, stop };
+    Pool::new(threads).unwrap().run(grid, runs, &execution, commit)
 }
 
 /// Two fleets × 2 algorithms × 3 rates × 3 seeds: 36 runs.
@@ -50,8 +67,7 @@ fn execute(grid: &Grid, runs: &[RunIndex], threads: usize) -> Vec<RunRow> {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let pool = Pool::new(threads).unwrap();
-    let ended = pool.run(grid, runs, &deaf(), &StopFlag::new(), keep).unwrap();
+    let ended = ended(grid, runs, threads, &deaf(), &StopFlag::new(), keep).unwrap();
     assert_eq!(ended, Ended { ran: runs.len(), failed: 0, left: 0 });
     rows
 }
@@ -59,7 +75,8 @@ fn execute(grid: &Grid, runs: &[RunIndex], threads: usize) -> Vec<RunRow> {
 /// The table of these rows, in the order of the grid.
 fn table(grid: &Grid, rows: &[RunRow]) -> Frame {
     let places = rows.iter().map(|row| row.index).collect();
-    stacked(vec![(places, runs_frame(rows, &grid.slo_columns()).unwrap())]).unwrap()
+    stacked(vec![(places, runs_frame(rows, &grid.coordinates, &grid.slo_columns()).unwrap())])
+        .unwrap()
 }
 
 #[test]
@@ -103,7 +120,7 @@ fn a_stopped_execution_hands_over_what_ended() {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let ended = Pool::new(1).unwrap().run(&grid, &all, &progress, &stop, keep).unwrap();
+    let ended = ended(&grid, &all, 1, &progress, &stop, keep).unwrap();
     assert_eq!(ended, Ended { ran: 5, failed: 0, left: 31 });
     assert_eq!(rows.len(), 5);
     // What is left and what was done make the whole.
@@ -127,7 +144,7 @@ fn an_error_of_who_keeps_the_rows_ends_it() {
         batches.push(batch.len());
         Err("the disk is full")
     };
-    let ended = Pool::new(2).unwrap().run(&grid, &all, &progress, &StopFlag::new(), keep);
+    let ended = ended(&grid, &all, 2, &progress, &StopFlag::new(), keep);
     assert_eq!(ended, Err("the disk is full"));
     assert_eq!(batches.len(), 1, "none after the error");
     let ran = progress.1.load(Ordering::Relaxed);
@@ -151,14 +168,14 @@ fn a_run_that_fails_is_a_row_with_its_error() {
         rows.extend(batch);
         Ok::<(), ()>(())
     };
-    let ended = Pool::new(2).unwrap().run(&grid, &all, &deaf(), &StopFlag::new(), keep).unwrap();
+    let ended = ended(&grid, &all, 2, &deaf(), &StopFlag::new(), keep).unwrap();
     assert_eq!(ended, Ended { ran: 2, failed: 1, left: 0 });
     let runs = table(&grid, &rows);
     let reader = RunsReader::new(&runs);
     let (_, failed) = reader.all().unwrap().by_status().unwrap();
     let facts = failed.first(9).unwrap();
     assert_eq!(facts.len(), 1);
-    assert_eq!((facts[0].cell_id.as_str(), facts[0].seed), ("c/least_kv/0.00001", 42));
+    assert_eq!((facts[0].cell_label.as_str(), facts[0].seed), ("c/least_kv/0.00001", 42));
     assert!(facts[0].error.as_ref().unwrap().contains("no request arrives"), "{facts:?}");
 }
 
@@ -171,7 +188,7 @@ fn axes_come_from_the_plan_and_results_from_the_rows() {
     let terms = grid.slo_columns();
     let results = results_frame(&rows, &terms).unwrap();
     let joined = side_by_side(&grid.axes(&some).unwrap(), &results).unwrap();
-    assert!(joined.equals_missing(&runs_frame(&rows, &terms).unwrap()));
+    assert!(joined.equals_missing(&runs_frame(&rows, &grid.coordinates, &terms).unwrap()));
     assert!(side_by_side(&grid.axes(&some[1..]).unwrap(), &results).is_err(), "a row short");
 }
 
@@ -181,7 +198,7 @@ fn the_table_in_any_order_gives_the_same_answer() {
     let all: Vec<RunIndex> = grid.runs().collect();
     let rows = execute(&grid, &all, 2);
     let sorted = table(&grid, &rows);
-    let as_they_came = runs_frame(&rows, &grid.slo_columns()).unwrap();
+    let as_they_came = runs_frame(&rows, &grid.coordinates, &grid.slo_columns()).unwrap();
     assert!(!sorted.equals_missing(&as_they_came), "another order");
     let answers = Answer::of(&grid, &sorted).unwrap();
     assert!(answers == Answer::of(&grid, &as_they_came).unwrap(), "to the last bit");

@@ -6,8 +6,18 @@
 mod batches;
 #[cfg(feature = "cli")]
 mod cli;
+mod distributions;
 #[cfg(feature = "cli")]
 mod fidelity;
+mod grid;
+#[cfg(feature = "cli")]
+mod init;
+#[cfg(feature = "cli")]
+mod limits;
+#[cfg(feature = "cli")]
+mod outputs;
+#[cfg(feature = "cli")]
+mod schema;
 #[cfg(feature = "cli")]
 mod store;
 #[cfg(feature = "cli")]

@@ -86,10 +86,18 @@ fn kills() -> u32 {
     std::env::var("ROUTESIM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
 }
 
+/// Does something and says how many seconds it took.
+#[expect(clippy::disallowed_methods, reason = "kills are to come while a sweep goes on")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = std::time::Instant::now();
+    let done = work();
+    (done, start.elapsed().as_secs_f64())
+}
+
 #[test]
 fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     let folder = folder("killed");
-    let whole = run(&folder, "whole", &["run"]);
+    let (whole, seconds) = timed(|| run(&folder, "whole", &["run"]));
     succeeds(&whole);
     let mut moments = Stream::new(7, "test", 0);
     let mut round = 0;
@@ -99,7 +107,7 @@ fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_bytes() {
         let out = format!("killed{}", round / 4);
         for _ in 0..4 {
             let mut child = begin(&folder, &out);
-            sleep(Duration::from_secs_f64(0.02 + 0.6 * moments.uniform()));
+            sleep(Duration::from_secs_f64(0.02 + seconds * moments.uniform()));
             child.kill().unwrap();
             child.wait().unwrap();
             round += 1;
@@ -117,10 +125,13 @@ fn shards_put_together_are_the_whole_however_many_there_are() {
     let folder = folder("shards");
     let whole = run(&folder, "whole", &["run"]);
     succeeds(&whole);
-    for count in [1, 3, 7] {
-        let out = format!("of{count}");
+    for (count, balance) in [(1, "runs"), (3, "runs"), (7, "runs"), (3, "cost")] {
+        let out = format!("of{count}-{balance}");
         for index in (0..count).rev() {
-            succeeds(&run(&folder, &out, &["run", "--shard", &format!("{index}/{count}")]));
+            let shard = format!("{index}/{count}");
+            let done = run(&folder, &out, &["run", "--shard", &shard, "--balance", balance]);
+            let told = succeeds(&done);
+            assert!(!told.contains("done before"), "shards have no run in common: {told}");
             if index == 1 {
                 let early = run(&folder, &out, &["merge"]);
                 assert_eq!(early.status.code(), Some(3), "a shard is missing");
@@ -131,6 +142,66 @@ fn shards_put_together_are_the_whole_however_many_there_are() {
         succeeds(&merged);
         assert_eq!(results(&folder, &out, &merged), results(&folder, "whole", &whole), "{count}");
     }
+}
+
+#[test]
+fn tables_that_are_whole_are_left_alone_and_others_made_again() {
+    let folder = folder("current");
+    let first = run(&folder, "out", &["run"]);
+    succeeds(&first);
+    let table = folder.join("out/runs.csv");
+    let written = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let (bytes, before) = (fs::read(&table).unwrap(), written(&table));
+    let again = run(&folder, "out", &["run"]);
+    succeeds(&again);
+    assert_eq!(written(&table), before, "the same table is not written again");
+    assert_eq!(results(&folder, "out", &again), results(&folder, "out", &first));
+    fs::write(&table, &bytes[..bytes.len() / 2]).unwrap();
+    succeeds(&run(&folder, "out", &["run"]));
+    assert!(fs::read(&table).unwrap() == bytes, "half a table is made whole");
+}
+
+#[test]
+fn cells_of_one_id_run_once_and_both_have_rows() {
+    let folder = folder("twins");
+    fs::copy(folder.join("fleet.toml"), folder.join("twin.toml")).unwrap();
+    let twice = manifest("", 20).replace("[\"fleet.toml\"]", "[\"fleet.toml\", \"twin.toml\"]");
+    fs::write(folder.join("many.toml"), twice).unwrap();
+    let told = succeeds(&run(&folder, "out", &["run", "--progress", "json"]));
+    assert!(told.contains("\"runs\":160") || told.contains("\"runs\": 160"), "{told}");
+    let rows = fs::read_to_string(folder.join("out/runs.csv")).unwrap();
+    let of = |config: &str| {
+        let own = rows.lines().filter(|row| row.contains(&format!(",{config},")));
+        own.map(|row| row.replace(config, "")).collect::<Vec<_>>()
+    };
+    assert_eq!(of("fleet").len(), 160);
+    assert_eq!(of("fleet"), of("twin"), "but for their name they are the same");
+}
+
+#[test]
+fn explain_says_what_sets_a_run_apart() {
+    let folder = folder("explain");
+    succeeds(&run(&folder, "out", &["run"]));
+    let explain = |id: &str, more: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["explain", "many.toml", id, "--out", "out"]).args(more);
+        let output = command.current_dir(&folder).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output)
+    };
+    let label = "fleet/round_robin/20";
+    let done = explain(label, &[]);
+    assert!(done.contains(&format!(": {label}\n")) && done.contains("seed 42, done"), "{done}");
+    assert!(done.contains("\"num_backends\": "), "{done}");
+    let run_id = done.split("run ").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    assert!(explain(&run_id, &[]).contains("seed 42, done"));
+    let changed = ["--set", "cluster.max_queue_depth=7"];
+    let new = explain(label, &changed);
+    assert!(new.contains("seed 42, not done"), "{new}");
+    assert!(new.contains("cluster.max_queue_depth: 7 here, "), "{new}");
+    let gone = explain(&run_id, &changed);
+    assert!(gone.contains("not of this manifest as it is now"), "{gone}");
+    assert!(gone.contains("before, 7 now"), "{gone}");
+    assert!(explain("nothing", &[]).contains("no run or cell of this manifest"));
 }
 
 #[test]
@@ -234,4 +305,102 @@ fn commands_on_nothing_leave_nothing_behind() {
     assert_eq!(cleaned.status.code(), Some(2));
     assert!(stderr(&cleaned).contains("nowhere: no such folder"), "{}", stderr(&cleaned));
     assert!(!folder.join("nowhere").exists());
+}
+
+/// Runs the sweep under a shell that first does `before`.
+#[cfg(unix)]
+fn run_after(before: &str, folder: &Path, out: &str) -> Output {
+    let script = format!("{before}; exec {PROGRAM} many.toml --out {out}");
+    Command::new("sh").args(["-c", &script]).current_dir(folder).output().unwrap()
+}
+
+/// Every file below a folder that is on its way.
+fn drafts(folder: &Path) -> Vec<PathBuf> {
+    let mut drafts = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            drafts.extend(self::drafts(&path));
+        } else if name.starts_with('.') {
+            drafts.push(path);
+        }
+    }
+    drafts
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_takes_no_more_costs_what_was_not_written_and_nothing_else() {
+    let folder = folder("full");
+    let whole = run(&folder, "whole", &["run"]);
+    succeeds(&whole);
+    succeeds(&run(&folder, "out", &["run", "--shard", "0/2"]));
+    let kept = parts(&folder, "out");
+    // No file may have more than a few kB, so that parts can't be written; without its signal,
+    // which would end the process, the system says no as a full disk does.
+    let full = run_after("trap '' XFSZ; ulimit -f 16", &folder, "out");
+    let told = stderr(&full);
+    assert_eq!(full.status.code(), Some(2), "{told}");
+    assert!(told.contains("File too large"), "{told}");
+    assert!(told.contains("hint: make room and run again: finished runs are kept"), "{told}");
+    assert!(full.stdout.is_empty(), "no answer");
+    assert_eq!(parts(&folder, "out"), kept, "nothing half written has a name");
+    assert_eq!(drafts(&folder.join("out")), Vec::<PathBuf>::new(), "and no draft is left");
+    let rest = run(&folder, "out", &["run"]);
+    succeeds(&rest);
+    assert_eq!(results(&folder, "out", &rest), results(&folder, "whole", &whole));
+    // The same where the disk is really full; the above stands in for it where none can be mounted.
+    if let Some(told) = on_a_small_disk(&folder) {
+        assert!(told.contains("No space left on device"), "{told}");
+        assert!(told.contains("hint: make room and run again"), "{told}");
+        assert!(told.contains("\ncode 2\n"), "{told}");
+        assert!(told.contains(&format!(" of {RUNS} runs are done, ")), "{told}");
+        assert!(!told.contains("draft "), "no draft is left: {told}");
+    }
+}
+
+/// Runs the sweep and then `status` on a disk of 400 kB, which is there for these two only. Returns
+/// what they say; none where no such disk can be mounted.
+#[cfg(unix)]
+fn on_a_small_disk(folder: &Path) -> Option<String> {
+    fs::create_dir(folder.join("small")).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=400k none small && echo mounted || exit 0; \
+         {PROGRAM} many.toml --out small/out 2>&1; echo \"code $?\"; \
+         {PROGRAM} status many.toml --out small/out 2>&1; find small -name '.?*' -exec echo draft {{}} \\;"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &script]).current_dir(folder);
+    let told = String::from_utf8_lossy(&command.output().ok()?.stdout).into_owned();
+    told.starts_with("mounted").then_some(told)
+}
+
+#[test]
+fn a_store_of_a_later_version_is_left_alone() {
+    let folder = folder("newer");
+    fs::create_dir(folder.join("out")).unwrap();
+    let claim = folder.join("out/store.json");
+    let later = "{ \"store_schema\": 2, \"sweep\": \"many\", \"layout\": \"unknown\" }\n";
+    fs::write(&claim, later).unwrap();
+    let refused = run(&folder, "out", &["run"]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("store schema 2, this version reads up to 1"), "{told}");
+    assert!(told.contains("hint: update routesim"), "{told}");
+    assert_eq!(fs::read_to_string(&claim).unwrap(), later);
+    assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 1, "nothing is made");
+}
+
+#[test]
+fn a_file_where_parts_should_be_is_named_before_the_work_is_lost() {
+    let folder = folder("taken");
+    fs::create_dir(folder.join("out")).unwrap();
+    fs::write(folder.join("out/parts"), "a file").unwrap();
+    let refused = run(&folder, "out", &["run"]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("out/parts"), "{told}");
+    assert!(told.contains("hint: a file stands where a folder should: move it away"), "{told}");
+    assert_eq!(fs::read_to_string(folder.join("out/parts")).unwrap(), "a file");
 }

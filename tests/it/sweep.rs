@@ -58,14 +58,19 @@ fn one_thread_and_two_write_the_same_bytes() {
     };
     let ((one, one_out), (two, two_out)) = (run("1"), run("2"));
     assert_eq!(text(&one), text(&two));
-    for file in ["runs.parquet", "cells.parquet", "cells.csv", "manifest.toml"] {
-        let [a, b] = [&one_out, &two_out].map(|out| fs::read(out.join(file)).unwrap());
+    let tables = ["runs", "cells", "cells_wide"];
+    let files =
+        tables.iter().flat_map(|table| [format!("{table}.parquet"), format!("{table}.csv")]);
+    for file in files.chain(["manifest.toml".to_owned()]) {
+        let [a, b] = [&one_out, &two_out].map(|out| fs::read(out.join(&file)).unwrap());
         assert!(a == b, "{file} differs");
     }
     let cells = fs::read_to_string(one_out.join("cells.csv")).unwrap();
     // 59 metrics and one objective for each of 8 cells, and the header.
     assert_eq!(cells.lines().count(), 8 * 60 + 1);
     assert!(!cells.contains("NaN") && !cells.contains("inf"), "not known is empty");
+    let lines = |name: &str| fs::read_to_string(one_out.join(name)).unwrap().lines().count();
+    assert_eq!((lines("cells_wide.csv"), lines("runs.csv")), (8 + 1, 24 + 1));
     assert!(cells.contains("small/prefix_aware(cache_weight=0.7)/5,small,"), "{cells}");
 }
 
@@ -138,8 +143,8 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("seeds = 3", "seeds = 0", &["`grid.seeds` is 0"]),
     (
         "stop = 10, step = 5 }\nseeds = 3",
-        "stop = 10, step = 0.5 }\nseeds = 99999",
-        &["runs, at most 1000000"],
+        "stop = 10, step = 0.5 }\nseeds = 100000",
+        &["runs, at most 4000000"],
     ),
     ("seeds = 3", "seeds = [1, 1]", &["`grid.seeds` has 1 twice"]),
     ("\"round_robin\"", "\"round_robbin\"", &["unknown algorithm", "did you mean `round_robin`?"]),
@@ -252,7 +257,7 @@ fn an_interrupt_keeps_what_is_done_and_leaves_no_draft() {
     let mut files: Vec<String> =
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["parts", "store.json"]);
+    assert_eq!(files, ["parts", "specs", "store.json"]);
 }
 
 #[cfg(unix)]

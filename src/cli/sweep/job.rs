@@ -4,28 +4,58 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::{ManifestArgs, Where};
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
-use crate::cli::progress::Bar;
-use crate::cli::signals::watch_stop;
-use crate::store::{Damaged, Store, StoreError, Stored};
+use crate::cli::results::ResultFiles;
+use crate::cli::signals::{watch_interrupt, watch_stop};
+use crate::store::{Damaged, Index, Store, StoreError, Stored};
 use crate::sweep::{
-    Ended, Grid, GridError, Identity, Manifest, ManifestError, Plan, Pool, StopFlag,
-    engine_fingerprint,
+    Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
+    ManifestError, Plan, Pool, RequestFiles, StopFlag, engine_fingerprint,
 };
-use crate::tables::{RunIndex, RunRow, TableError};
+use crate::tables::{Detail, FailureKind, RunIndex, RunRow, TableError, TimingRow};
+
+use super::progress::{ProgressArg, Tracker, Work};
+use super::provenance::Inputs;
 
 /// All that a command on a sweep needs.
 pub(super) struct Job {
     pub(super) grid: Grid,
+    pub(super) identity: Identity,
     pub(super) plan: Plan,
     pub(super) store: Store,
     pub(super) fingerprint: String,
+    /// What the results were made from.
+    pub(super) inputs: Inputs,
+}
+
+/// How runs are executed.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) spec: &'a ExecutionSpec,
+    pub(super) progress: ProgressArg,
+    /// Runs that need not be executed.
+    pub(super) done_before: usize,
+}
+
+/// What came of an execution.
+pub(super) struct Executed {
+    pub(super) ended: Ended,
+    /// Whether somebody asked to stop.
+    pub(super) stopped: bool,
+    /// Runs that failed. The store does not keep them: they are tried again next time.
+    pub(super) failed: Vec<RunRow>,
+    /// Runs that took too long, which are in no table of results either: on another machine they
+    /// may not.
+    pub(super) timed_out: Vec<RunRow>,
+    /// What each took, in the order of the grid.
+    pub(super) timings: Vec<TimingRow>,
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
-pub(super) fn load(path: &Path) -> Result<Grid, CliError> {
-    let grid = Grid::load(Manifest::load(path)?)?;
+pub(super) fn load(place: &ManifestArgs) -> Result<Grid, CliError> {
+    let grid = Grid::load(Manifest::load_with(&place.manifest, &place.set)?)?;
     for note in &grid.notes {
         let prefix = if note.starts_with("warning: ") { "" } else { "note: " };
         remark(&format!("{prefix}{note}"));
@@ -35,20 +65,82 @@ pub(super) fn load(path: &Path) -> Result<Grid, CliError> {
 
 impl Job {
     /// Loads a manifest and opens its store, without writing anything.
-    pub(super) fn open(manifest: &Path, out: Option<&Path>) -> Result<Self, CliError> {
-        let grid = load(manifest)?;
+    pub(super) fn open(place: &Where) -> Result<Self, CliError> {
+        let grid = load(&place.manifest)?;
+        let store = Self::store(place, &grid)?;
+        Self::plan(place, grid, store)
+    }
+
+    /// Does as [`open`](Self::open) and [`index`](Self::index): at once, as both take long for a
+    /// large grid.
+    pub(super) fn open_with_index(place: &Where) -> Result<(Self, Index), CliError> {
+        let grid = load(&place.manifest)?;
+        let store = Self::store(place, &grid)?;
+        let (job, index) = std::thread::scope(|scope| {
+            let index = scope.spawn(|| store.index(&engine_fingerprint()));
+            (Self::plan(place, grid, store.clone()), index.join())
+        });
+        let index = index.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let job = job?;
+        let index = job.without_lacking(index);
+        Ok((job, index))
+    }
+
+    fn store(place: &Where, grid: &Grid) -> Result<Store, CliError> {
         let own = || Path::new("results").join(&grid.manifest.name);
-        let folder = out.map_or_else(own, Path::to_owned);
-        let store = Store::open(folder)?;
-        let plan = Plan::new(&grid, &Identity::of(&grid)?);
-        Ok(Self { grid, plan, store, fingerprint: engine_fingerprint() })
+        Ok(Store::open(place.out.clone().unwrap_or_else(own))?)
+    }
+
+    fn plan(place: &Where, grid: Grid, store: Store) -> Result<Self, CliError> {
+        let identity = Identity::of(&grid)?;
+        let plan = Plan::new(&grid, &identity);
+        let inputs = Inputs::of(&grid, &identity, &place.manifest.manifest);
+        Ok(Self { grid, identity, plan, store, fingerprint: engine_fingerprint(), inputs })
     }
 
     /// Reads the finished runs and says what is wrong with their files.
     pub(super) fn read(&self) -> Result<Stored, CliError> {
-        let stored = self.store.read(&self.fingerprint)?;
+        let mut stored = self.store.read(&self.fingerprint)?;
         self.tell(&stored.damaged, &stored.others, &stored.strangers);
+        stored.require(&Detail::asked(self.grid.manifest.output))?;
+        stored.retain(|run_id| self.has_files(run_id));
         Ok(stored)
+    }
+
+    /// Reads which runs are finished and says what is wrong with their files.
+    pub(super) fn index(&self) -> Result<Index, CliError> {
+        Ok(self.without_lacking(self.store.index(&self.fingerprint)?))
+    }
+
+    /// Says what is wrong with the files of an index, and takes out the runs that lack something.
+    fn without_lacking(&self, mut index: Index) -> Index {
+        self.tell(&index.damaged, &index.others, &index.strangers);
+        let output = self.grid.manifest.output;
+        if !Detail::asked(output).is_empty() {
+            index.require(&Detail::asked(output));
+        }
+        if output.requests {
+            index.retain(|run_id| self.has_files(run_id));
+        }
+        index
+    }
+
+    /// Returns whether the files that a run has of its own are there, if the manifest asks for any.
+    fn has_files(&self, run_id: &str) -> bool {
+        let asked = self.grid.manifest.output.requests;
+        !asked || self.store.has_requests(&self.fingerprint, run_id)
+    }
+
+    /// Opens the files of the results.
+    pub(super) fn result_files(&self) -> Result<ResultFiles, CliError> {
+        ResultFiles::create(self.store.root(), &Detail::asked(self.grid.manifest.output))
+    }
+
+    /// Starts the threads that execute runs.
+    pub(super) fn pool(&self, threads: usize) -> Result<Pool, CliError> {
+        let files = || RequestFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
+        let files = self.grid.manifest.output.requests.then(files);
+        Ok(Pool::new(threads).map_err(CliError::new)?.keeping(files))
     }
 
     pub(super) fn tell(
@@ -59,7 +151,10 @@ impl Job {
     ) {
         for part in damaged {
             let path = part.path.display();
-            remark(&format!("warning: {path}: {}; its runs count as not done", part.why));
+            remark(&format!(
+                "warning: {path}: {}; its runs count as not done unless another part has them",
+                part.why
+            ));
         }
         for (engine, parts) in others {
             remark(&format!("note: {parts} parts of another engine ({engine}) are left alone"));
@@ -69,19 +164,42 @@ impl Job {
         }
     }
 
-    /// Executes some runs. Finished ones go to the store as they come; returned are those that
-    /// failed, which it does not keep: they are tried again next time.
+    /// Keeps what the cells of some runs depend on, as far as it is new.
+    fn keep_specs(&self, runs: &[RunIndex]) -> Result<(), CliError> {
+        let mut cells: Vec<usize> = runs.iter().map(|run| run.cell).collect();
+        cells.dedup();
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let kept = self.store.specs()?;
+        let id = |cell: usize| self.identity.cell_id(cell);
+        cells.retain(|cell| !kept.contains_key(id(*cell)));
+        let specs = cells.into_iter().map(|cell| (id(cell), self.identity.spec(&self.grid, cell)));
+        Ok(self.store.keep_specs(&specs.collect())?)
+    }
+
+    /// Executes some runs. Finished ones go to the store as they come.
     pub(super) fn execute(
         &self,
         pool: &Pool,
+        how: How<'_>,
         runs: &[RunIndex],
-    ) -> Result<(Ended, Vec<RunRow>), CliError> {
+    ) -> Result<Executed, CliError> {
+        self.keep_specs(runs)?;
         let stop = Arc::new(StopFlag::new());
-        let bar = Bar::start(&self.grid.manifest.name, runs.len());
-        watch_stop(Arc::clone(&stop), || {
-            "stopping: runs that have begun are finished and kept; once more ends at once"
-                .to_owned()
-        });
+        let num_runs = self.grid.num_runs();
+        let work = Work {
+            name: &self.grid.manifest.name,
+            runs,
+            done_before: how.done_before,
+            max_failures: how.spec.max_failures.map(|most| most.of(num_runs)),
+            threads: pool.threads(),
+        };
+        let tracker = Tracker::start(how.progress, &work);
+        let told = tracker.clone();
+        watch_stop(Arc::clone(&stop), move || told.stopping());
+        // Who reads this may send a signal: it must be watched by now.
+        tracker.announce(&work);
         let mut all_failed = Vec::new();
         let commit = |rows: Vec<RunRow>| -> Result<(), CliError> {
             let (finished, failed): (Vec<_>, Vec<_>) =
@@ -93,9 +211,33 @@ impl Job {
             }
             Ok(())
         };
-        let ended = pool.run(&self.grid, runs, &bar, &stop, commit);
-        bar.finish();
-        Ok((ended?, all_failed))
+        let execution = Execution {
+            spec: how.spec,
+            clock: &|| tracker.elapsed(),
+            observer: &tracker,
+            stop: &stop,
+        };
+        let ended = pool.run(&self.grid, runs, &execution, commit);
+        let timings = self.with_ids(tracker.finish());
+        // From here on results may have been written.
+        watch_interrupt(|| "interrupted".to_owned());
+        let ended = ended?;
+        let late = |row: &RunRow| {
+            row.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::TimedOut)
+        };
+        let (timed_out, failed) = all_failed.into_iter().partition(late);
+        Ok(Executed { ended, stopped: stop.is_set(), failed, timed_out, timings })
+    }
+
+    /// Gives timings the ids of their runs, in the order of the grid.
+    fn with_ids(&self, mut timings: Vec<(RunIndex, TimingRow)>) -> Vec<TimingRow> {
+        timings.sort_by_key(|(run, _)| *run);
+        let mut ids = self.grid.runs().zip(self.plan.run_ids());
+        let named = |(run, timing): (RunIndex, TimingRow)| {
+            let id = ids.find(|(own, _)| *own == run).map(|(_, id)| id.to_owned());
+            TimingRow { run_id: id.unwrap_or_default(), ..timing }
+        };
+        timings.into_iter().map(named).collect()
     }
 }
 
@@ -118,11 +260,21 @@ impl From<ManifestError> for CliError {
 impl From<GridError> for CliError {
     fn from(error: GridError) -> Self {
         match error {
+            GridError::Faults(faults) => crate::scenario::ConfigError::from(faults).into(),
             GridError::Trace(error) => error.into(),
             GridError::Workload(error) => error.into(),
             GridError::BlocksDontFit { .. } => {
                 Self::new(error.to_string()).hint("change kv_block_size in the config")
             }
+        }
+    }
+}
+
+impl From<LongTableError> for CliError {
+    fn from(error: LongTableError) -> Self {
+        match error {
+            LongTableError::Store(error) => error.into(),
+            LongTableError::Table(error) => error.into(),
         }
     }
 }

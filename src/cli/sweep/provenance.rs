@@ -1,41 +1,103 @@
-//! What is written beside the tables of a sweep: where they come from.
+//! What is written into and beside the tables of a sweep: where they come from.
 
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::metrics::METRICS;
+use super::job::Job;
+use crate::metrics::{METRICS, MOST_BATCHES, MOST_EXACT};
 use crate::report::SIGNALS;
-use crate::sweep::{Grid, engine_fingerprint};
+use crate::stats::CONFIDENCE;
+use crate::store::sha256_hex;
+use crate::sweep::{Grid, Identity, engine_fingerprint};
 use crate::tables::{Metadata, SCHEMA_VERSION};
 
+/// The files that results are made from: path from the manifest, hash and length of each.
+pub(super) struct Inputs(Value);
+
+impl Inputs {
+    /// Lists the configs and traces of a grid.
+    pub(super) fn of(grid: &Grid, identity: &Identity, manifest: &Path) -> Self {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        // From elsewhere, the same manifest has the same inputs.
+        let from_manifest =
+            |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+        let mut inputs = Vec::new();
+        for config in &grid.manifest.configs {
+            let text = config.document.text().as_bytes();
+            inputs.push(json!({
+                "kind": "config",
+                "path": from_manifest(&config.path),
+                "sha256": sha256_hex(text),
+                "bytes": text.len(),
+            }));
+        }
+        for (path, sha256) in identity.traces(grid) {
+            inputs.push(json!({
+                "kind": "trace",
+                "path": from_manifest(path),
+                "sha256": sha256,
+                "bytes": std::fs::metadata(path).ok().map(|file| file.len()),
+            }));
+        }
+        Self(inputs.into())
+    }
+}
+
 /// What stands in the Parquet files beside the rows: the same for equal sweeps.
-pub(super) fn metadata(grid: &Grid) -> Metadata {
-    let units: serde_json::Map<String, serde_json::Value> =
+pub(super) fn metadata(grid: &Grid, inputs: &Inputs) -> Metadata {
+    let units: Map<String, Value> =
         METRICS.iter().map(|metric| (metric.name.to_owned(), metric.unit.into())).collect();
-    Metadata(vec![
-        ("routesim.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("routesim.manifest_toml".to_owned(), grid.manifest.text.clone()),
-        ("routesim.units_json".to_owned(), serde_json::Value::from(units).to_string()),
-    ])
+    let text = &grid.manifest.text;
+    let facts = [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("engine", engine_fingerprint()),
+        ("manifest_toml", text.clone()),
+        ("manifest_sha256", sha256_hex(text.as_bytes())),
+        ("inputs_json", inputs.0.to_string()),
+        ("units_json", Value::from(units).to_string()),
+        ("stat_methods_json", methods().to_string()),
+    ];
+    Metadata(facts.map(|(key, value)| (format!("routesim.{key}"), value)).to_vec())
+}
+
+/// How the numbers of the tables are found.
+fn methods() -> Value {
+    json!({
+        "over_seeds": "arithmetic mean over the seeds that have a value; n - 1 in the deviation",
+        "interval": {
+            "method": "t",
+            "level": CONFIDENCE,
+            "of": "the mean over seeds",
+            "null": "fewer than two seeds with a value, or all of them equal",
+        },
+        "quantiles_of_a_run": format!(
+            "type 7 over measured requests that finished; by nearest rank in a histogram, within \
+             0.05 %, of more than {MOST_EXACT} measured requests; objectives count requests that \
+             did not finish as infinite"
+        ),
+        "tbt_quantiles": "nearest rank in a histogram, within 0.4 %",
+        "histograms": "128 bins for each power of two: the middle is within 0.4 % of its values",
+        "batches": format!(
+            "measured requests in the order of arrival, cut into {MOST_BATCHES} batches of equal \
+             length, or as many as requests"
+        ),
+    })
 }
 
 /// What differs from one execution to the next, and the inputs as they were.
 pub(super) fn provenance(
-    grid: &Grid,
+    job: &Job,
     clock: &Clock,
     threads: usize,
-    failed: usize,
-) -> serde_json::Value {
-    let configs: Vec<_> = grid
-        .manifest
-        .configs
-        .iter()
-        .map(|loaded| {
-            let path = loaded.path.display().to_string();
-            json!({ "name": loaded.name, "path": path, "toml": loaded.config.text })
-        })
-        .collect();
+    (failed, missing): (usize, usize),
+) -> Value {
+    let grid = &job.grid;
+    let configs = grid.manifest.configs.iter().map(|config| {
+        let path = config.path.display().to_string();
+        json!({ "name": config.name, "path": path, "toml": config.document.text() })
+    });
     json!({
         "schema": "routesim.provenance/1",
         "tables_schema_version": SCHEMA_VERSION,
@@ -46,15 +108,24 @@ pub(super) fn provenance(
         "threads": threads,
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
+        "host": host(),
         "argv": std::env::args().collect::<Vec<_>>(),
         "cells": grid.num_cells(),
         "runs": grid.num_runs(),
         "failed_runs": failed,
-        "requests": grid.describe_source(),
+        "missing_runs": missing,
+        "requests": grid.describe_sources(),
         "notes": grid.notes,
         "signals": SIGNALS,
-        "configs": configs,
+        "inputs": job.inputs.0,
+        "configs": configs.collect::<Vec<_>>(),
     })
+}
+
+/// The name of this machine, where the system tells it in a file.
+fn host() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned())
 }
 
 /// When a sweep began.

@@ -1,40 +1,56 @@
 //! Running a manifest, or what is left of it, and the tables of all.
 
-use super::job::Job;
+use super::job::{Executed, How, Job};
 use super::look::shape;
 use super::provenance::{Clock, metadata, provenance};
 use super::{Format, MergeArgs, RunArgs};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{print, remark};
-use crate::cli::results::{ResultFiles, Results};
+use crate::cli::output::{OutputFile, print, remark};
+use crate::cli::results::{ResultFiles, Results, are_current};
 use crate::cli::signals::{nothing_written, watch_interrupt};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
 use crate::report::{answers_json, sweep_text};
-use crate::sweep::{Answer, Gathered, Pool, Shard};
-use crate::tables::{RunsReader, cells_frame, write_csv};
+use crate::store::Stored;
+use crate::sweep::{Answer, ExecutionSpec, Gathered, Shard};
+use crate::tables::{
+    RunRow, RunsReader, TimingRow, cells_frame, timing_frame, wide_cells_frame, write_csv,
+    write_parquet,
+};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let shard = args.shard.map_or(Ok(Shard::WHOLE), super::shard::resolve)?;
     watch_interrupt(nothing_written);
-    let job = Job::open(&args.manifest, args.out.as_deref())?;
+    let job = Job::open(&args.place())?;
     // A folder that can't be written is found before the work.
     job.store.claim(&job.grid.manifest.name)?;
-    let files = (shard == Shard::WHOLE).then(|| ResultFiles::create(job.store.root()));
+    let files = (shard == Shard::WHOLE).then(|| job.result_files());
     let files = files.transpose()?;
-    let stored = job.read()?;
-    let to_do = job.plan.to_do(shard, |id| !args.fresh && stored.row(id).is_some());
-    let own = job.plan.to_do(shard, |_| false).len();
-    if to_do.len() < own {
-        remark(&format!("{} of {own} runs were done before", own - to_do.len()));
+    let part = (shard, args.balance.into());
+    let is_new = |is_done: bool| args.fresh || !is_done;
+    // The results are for the tables, which a shard does not make.
+    let (stored, to_do) = if shard == Shard::WHOLE {
+        let stored = job.read()?;
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.row(id).is_some()));
+        (Some(stored).filter(|_| to_do.is_empty()), to_do)
+    } else {
+        let index = job.index()?;
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.status(id).is_some()));
+        (None, to_do)
+    };
+    let own = job.plan.to_do(&job.grid, part, |_| false).len();
+    let done_before = own - to_do.len();
+    if done_before > 0 {
+        remark(&format!("{done_before} of {own} runs were done before"));
     }
-    let pool = Pool::new(args.threads.map_or(0, usize::from)).map_err(CliError::new)?;
+    let pool = job.pool(args.threads.map_or(0, usize::from))?;
     let clock = Clock::start();
-    let (ended, failed) = job.execute(&pool, &to_do)?;
-    let stored = if ended.ran > 0 { job.read()? } else { stored };
-    let folder = job.store.root().display();
-    if ended.left > 0 {
-        let done = own - ended.left;
+    let spec = execution(args, &job.grid.manifest.execution);
+    let how = How { spec: &spec, progress: args.progress, done_before };
+    let executed = job.execute(&pool, how, &to_do)?;
+    let (ended, folder) = (executed.ended, job.store.root().display());
+    let done = own - ended.left - ended.failed;
+    if ended.left > 0 && executed.stopped {
         remark(&format!(
             "stopped: {done} of {own} runs are done and kept in {folder}; the same command goes on"
         ));
@@ -42,21 +58,77 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     }
     let Some(files) = files else {
         let (index, count) = (shard.index, shard.count);
-        remark(&format!("shard {index}/{count}: its {own} runs are in {folder}"));
-        failures(failed.iter().map(|row| (row.cell.id(), row.seed, row.outcome.as_ref().err())));
-        return Ok(if failed.is_empty() { Exit::Success } else { Exit::FailedRuns });
+        remark(&format!("shard {index}/{count}: {done} of its {own} runs are in {folder}"));
+        tell_ended(&executed);
+        failures(executed.failed.iter().map(told));
+        let all_well = ended.failed + ended.left == 0;
+        return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
     };
-    let gathered = job.plan.gather(&job.grid, &stored, &failed)?;
+    let stored = stored.map_or_else(|| job.read(), Ok)?;
+    let gathered = job.plan.gather(&job.grid, &stored, &executed.failed)?;
+    let timed = write_timings(&job, &executed.timings);
     let made = Made { pool_threads: pool.threads(), clock };
-    show(&job, files, gathered, args.format, &made)
+    let files = (!is_current(&job, &made, ended.ran)).then_some(files);
+    let exit = show(&job, files, (&stored, gathered), args.format, &made)?;
+    tell_ended(&executed);
+    // The answer comes before a word on a full disk.
+    timed?;
+    Ok(exit)
+}
+
+/// How runs are executed: as the manifest says, unless the command line says something else.
+fn execution(args: &RunArgs, of_manifest: &ExecutionSpec) -> ExecutionSpec {
+    ExecutionSpec {
+        memory_bytes: args.memory.map(|mb| mb * 1_000_000).or(of_manifest.memory_bytes),
+        max_failures: args.max_failures.or(of_manifest.max_failures),
+        ..*of_manifest
+    }
+}
+
+/// Writes what the runs took, which is no part of the results; when none ran, that of the last
+/// time stays.
+fn write_timings(job: &Job, timings: &[TimingRow]) -> Result<(), CliError> {
+    if timings.is_empty() {
+        return Ok(());
+    }
+    let file = OutputFile::create(&job.store.root().join("timing.parquet"))?;
+    let mut frame = timing_frame(timings)?;
+    let metadata = metadata(&job.grid, &job.inputs);
+    file.finish(|out| write_parquet(&mut frame, &metadata, out).map_err(std::io::Error::other))
+}
+
+/// Says which runs took too long, and whether too many have failed.
+fn tell_ended(executed: &Executed) {
+    failures(executed.timed_out.iter().map(told));
+    let Executed { ended, timed_out, .. } = executed;
+    if !timed_out.is_empty() {
+        let late = number_of(timed_out.len());
+        remark(&format!("{late} took too long: tried again next time, and missing until then"));
+    }
+    if ended.left > 0 {
+        let (failed, left) = (number_of(ended.failed), number_of(ended.left));
+        remark(&format!(
+            "gave up: {failed} failed, more than may; {left} did not begin, and the same command \
+             goes on with them"
+        ));
+    }
+}
+
+fn number_of(runs: usize) -> String {
+    format!("{runs} run{}", if runs == 1 { "" } else { "s" })
+}
+
+fn told(row: &RunRow) -> (String, u64, Option<&String>) {
+    (row.cell.label.clone(), row.seed, row.outcome.as_ref().err().map(|failure| &failure.error))
 }
 
 /// Makes the tables of what is done, by whatever processes.
 pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     watch_interrupt(nothing_written);
     let clock = Clock::start();
-    let job = Job::open(&args.place.manifest, args.place.out.as_deref())?;
-    let gathered = job.plan.gather(&job.grid, &job.read()?, &[])?;
+    let job = Job::open(&args.place)?;
+    let stored = job.read()?;
+    let gathered = job.plan.gather(&job.grid, &stored, &[])?;
     if gathered.missing > 0 && !args.allow_partial {
         let folder = job.store.root().display();
         let message =
@@ -66,8 +138,15 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
         return Ok(Exit::FailedRuns);
     }
     job.store.claim(&job.grid.manifest.name)?;
-    let files = ResultFiles::create(job.store.root())?;
-    show(&job, files, gathered, args.format, &Made { pool_threads: 1, clock })
+    let files = job.result_files()?;
+    let made = Made { pool_threads: 1, clock };
+    show(&job, Some(files), (&stored, gathered), args.format, &made)
+}
+
+/// Whether nothing ran and the tables are there as they would be written.
+fn is_current(job: &Job, made: &Made, ran: usize) -> bool {
+    let now = provenance(job, &made.clock, made.pool_threads, (0, 0));
+    ran == 0 && are_current(job.store.root(), &job.grid.manifest.text, &now)
 }
 
 /// How the results were made.
@@ -78,32 +157,41 @@ struct Made {
 
 fn show(
     job: &Job,
-    files: ResultFiles,
-    gathered: Gathered,
+    files: Option<ResultFiles>,
+    (stored, gathered): (&Stored, Gathered),
     format: Format,
     made: &Made,
 ) -> Result<Exit, CliError> {
-    let (grid, mut runs) = (&job.grid, gathered.runs);
-    let mut cells = cells_frame(&runs, &grid.slo_columns())?;
+    let (grid, runs) = (&job.grid, gathered.runs);
     let reader = RunsReader::new(&runs);
     let ran = reader.all()?;
     let (_, failed_runs) = ran.by_status()?;
     let failed = failed_runs.len();
     let seconds = made.clock.seconds();
-    let written = files.finish(Results {
-        runs: &mut runs,
-        cells: &mut cells,
-        metadata: &metadata(grid),
-        manifest: &grid.manifest.text,
-        provenance: &provenance(grid, &made.clock, made.pool_threads, failed),
-    });
+    let cells = || cells_frame(&runs, &grid.coordinates, &grid.slo_columns());
+    let written = match files {
+        None => Ok(()),
+        Some(files) => {
+            let mut cells = cells()?;
+            let counts = (failed, gathered.missing);
+            files.finish(Results {
+                wide: &mut wide_cells_frame(&cells)?,
+                cells: &mut cells,
+                runs: &mut runs.clone(),
+                stored: (&job.store, stored),
+                metadata: &metadata(grid, &job.inputs),
+                manifest: &grid.manifest.text,
+                provenance: provenance(job, &made.clock, made.pool_threads, counts),
+            })
+        }
+    };
     let answers = Answer::of(grid, &runs)?;
     match format {
         Format::Text => print(&sweep_text(grid, &answers))?,
         Format::Json => print(&format!("{:#}\n", answers_json(grid, &answers)))?,
         Format::Csv => {
             let mut csv = Vec::new();
-            write_csv(&mut cells, &mut csv)?;
+            write_csv(&mut cells()?, &mut csv)?;
             print(&String::from_utf8_lossy(&csv))?;
         }
     }
@@ -112,12 +200,19 @@ fn show(
     if let Some(fewest) =
         ran.fewest_finished()?.filter(|run| run.measured.finished < FEWEST_FOR_P99)
     {
-        warn([(format!("{}, seed {}", fewest.cell_id, fewest.seed), &fewest)]);
+        warn([(format!("{}, seed {}", fewest.cell_label, fewest.seed), &fewest)]);
     }
     let folder = job.store.root().display();
-    remark(&format!("{} in {seconds:.1} s; tables in {folder}", shape(grid)));
+    let of = match gathered.missing {
+        0 => String::new(),
+        missing => format!(", {missing} of them missing"),
+    };
+    remark(&format!("{}{of} in {seconds:.1} s; tables in {folder}", shape(grid)));
     let first = failed_runs.first(3)?;
-    failures(first.iter().map(|run| (run.cell_id.clone(), run.seed, run.error.as_ref())));
+    failures(first.iter().map(|run| (run.cell_label.clone(), run.seed, run.error.as_ref())));
+    if failed > first.len() {
+        remark(&format!("and {} more: column `error` of runs.parquet", failed - first.len()));
+    }
     Ok(if failed + gathered.missing > 0 { Exit::FailedRuns } else { Exit::Success })
 }
 

@@ -74,8 +74,11 @@ fn detect(get: impl Fn(&str) -> Option<String>) -> Result<Shard, CliError> {
     Err(CliError::new(message).hint("give --shard INDEX/COUNT"))
 }
 
+/// The most shards: each has one run or more of the largest grid.
+const MOST_SHARDS: usize = 1_000_000;
+
 fn shard(index: usize, count: usize) -> Option<Shard> {
-    (index < count).then_some(Shard { index, count })
+    (index < count && count <= MOST_SHARDS).then_some(Shard { index, count })
 }
 
 #[cfg(test)]

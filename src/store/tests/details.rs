@@ -1,0 +1,126 @@
+//! Details beside results: what any part has of a run counts, and they are no part of the results.
+
+use super::*;
+use crate::tables::Detail;
+use crate::tables::detail_sample::{list, with_detail};
+
+const LISTS: [&[i64]; 2] = [&[1, 2, 3], &[]];
+
+/// Runs `a` and `b` with these details.
+fn with(details: &[Detail]) -> Frame {
+    let lists = LISTS.map(Some);
+    let plain = runs(&["a", "b"], 1.0);
+    details.iter().fold(plain, |frame, detail| with_detail(&frame, *detail, &lists))
+}
+
+fn lists(store: &Store, stored: &Stored, detail: Detail) -> [Vec<i64>; 2] {
+    let details = store.details(stored, detail, &["b", "a"]).unwrap();
+    assert_eq!(texts(&details, RUN_ID).unwrap(), ["b", "a"], "as asked for");
+    [1, 0].map(|row| list(&details, &detail.columns()[0], row))
+}
+
+#[test]
+fn the_richer_of_two_equal_results_counts_whichever_came_first() {
+    let [one, two] = Detail::ALL;
+    let ways: [&[&[Detail]]; 4] =
+        [&[&[], &[one, two]], &[&[one, two], &[]], &[&[one], &[two]], &[&[two], &[], &[one]]];
+    for (way, parts) in ways.into_iter().enumerate() {
+        let folder = Folder::new(&format!("richer-{way}"));
+        let store = folder.store();
+        for details in parts {
+            store.commit(with(details), ENGINE).unwrap();
+        }
+        let mut stored = store.read(ENGINE).unwrap();
+        stored.require(&Detail::ALL).unwrap();
+        assert_eq!(stored.len(), 2);
+        for detail in Detail::ALL {
+            assert_eq!(lists(&store, &stored, detail), LISTS.map(<[i64]>::to_vec));
+        }
+        let names: Vec<&str> = stored.frame.get_column_names().iter().map(|n| n.as_str()).collect();
+        assert!(!names.contains(&Detail::ALL[0].columns()[0].as_str()), "lists stay in the files");
+        let mut index = store.index(ENGINE).unwrap();
+        index.require(&Detail::ALL);
+        assert_eq!(index.len(), 2);
+    }
+}
+
+#[test]
+fn a_run_without_what_is_asked_for_is_not_done() {
+    let folder = Folder::new("lacking");
+    let store = folder.store();
+    store.commit(with(&[Detail::Batches]), ENGINE).unwrap();
+    // Of `c` one list is there and of `d` none; `e` failed and has none to give.
+    let some = with_detail(&runs(&["c", "d"], 1.0), Detail::Histograms, &[Some(&[]), None]);
+    store.commit(some, ENGINE).unwrap();
+    let failed = table(&["e"], &[("status", &[Some("failed")])], &[]);
+    store.commit(failed, ENGINE).unwrap();
+    for (asked, done) in [
+        (&[][..], vec!["a", "b", "c", "d", "e"]),
+        (&[Detail::Histograms], vec!["c", "e"]),
+        (&[Detail::Batches], vec!["a", "b", "e"]),
+        (&Detail::ALL, vec!["e"]),
+    ] {
+        let (mut stored, mut index) = (store.read(ENGINE).unwrap(), store.index(ENGINE).unwrap());
+        stored.require(asked).unwrap();
+        index.require(asked);
+        for run_id in ["a", "b", "c", "d", "e"] {
+            let is_done = done.contains(&run_id);
+            assert_eq!(stored.row(run_id).is_some(), is_done, "{asked:?} {run_id}");
+            assert_eq!(index.status(run_id).is_some(), is_done, "{asked:?} {run_id}");
+        }
+        assert_eq!((stored.len(), index.len()), (done.len(), done.len()));
+    }
+}
+
+#[test]
+fn results_have_one_hash_with_details_and_without() {
+    let folder = Folder::new("hashes");
+    let store = folder.store();
+    let hash = |details: &[Detail], engine: &str| {
+        store.commit(with(details), engine).unwrap();
+        let stored = store.read(engine).unwrap();
+        texts(&stored.frame, RESULT_HASH).unwrap().join(" ")
+    };
+    assert_eq!(hash(&[], "plain"), hash(&Detail::ALL, "rich"));
+}
+
+#[test]
+fn two_details_of_one_run_name_both_files() {
+    let folder = Folder::new("detail-conflict");
+    let store = folder.store();
+    let one = store.commit(with(&[Detail::Histograms]), ENGINE).unwrap();
+    let other: &[i64] = &[1, 2, 4];
+    let other = with_detail(&runs(&["a"], 1.0), Detail::Histograms, &[Some(other)]);
+    let two = store.commit(other, ENGINE).unwrap();
+    let text = store.read(ENGINE).unwrap_err().to_string();
+    assert!(text.contains("run a has different results"), "{text}");
+    assert!([one, two].iter().all(|path| text.contains(path.to_str().unwrap())), "{text}");
+}
+
+#[test]
+fn a_part_that_is_hurt_meanwhile_is_named() {
+    let folder = Folder::new("hurt");
+    let store = folder.store();
+    let part = store.commit(with(&[Detail::Histograms]), ENGINE).unwrap();
+    let stored = store.read(ENGINE).unwrap();
+    fs::write(&part, "x").unwrap();
+    let error = store.details(&stored, Detail::Histograms, &["a"]).unwrap_err();
+    assert!(error.to_string().contains(part.to_str().unwrap()), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn requests_of_a_run_are_one_engines() {
+    let folder = Folder::new("requests");
+    let store = folder.store();
+    assert!(!store.has_requests(ENGINE, "ab12"));
+    store.put_requests(ENGINE, "ab12", b"rows").unwrap();
+    assert!(store.has_requests(ENGINE, "ab12") && !store.has_requests("other", "ab12"));
+    let path = folder.0.join("requests").join(ENGINE).join("ab/ab12.parquet");
+    assert_eq!(fs::read(&path).unwrap(), b"rows");
+    let left = path.with_file_name(".tmp-77-0");
+    fs::write(&left, "half").unwrap();
+    let written = fs::metadata(&left).unwrap().modified().unwrap();
+    assert_eq!(store.gc(written + Duration::from_secs(1)).unwrap(), [left], "as beside parts");
+    assert!(path.exists());
+}
