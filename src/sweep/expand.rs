@@ -69,7 +69,7 @@ pub(super) fn expand(
     let mut points = Vec::new();
     let every: Vec<Vec<usize>> = lens.iter().map(|len| (0..*len).collect()).collect();
     walker.product(grid, &every, |point| {
-        let Some(point) = walker.collapse(point)? else { return Ok(()) };
+        let Some(point) = walker.mark(point, true)? else { return Ok(()) };
         counts.applying += 1;
         if !walker.keeps_constraints(grid, &point)? {
             return Ok(());
@@ -90,7 +90,7 @@ pub(super) fn expand(
                 return Err(pattern.place.refuse(message, None));
             }
             walker.product(grid, &steps, |point| {
-                let Some(point) = walker.collapse_to_first(point)? else { return Ok(()) };
+                let Some(point) = walker.mark(point, false)? else { return Ok(()) };
                 if known.insert(point.clone()) {
                     points.push(point);
                 }
@@ -138,7 +138,8 @@ fn check_conditions(axes: &[&Axis]) -> Result<(), Faults> {
     for (at, axis) in axes.iter().enumerate() {
         let Some(when) = &axis.when else { continue };
         for name in when.expr.names() {
-            let later = axes[at..].iter().find(|other| other.name == name && other.when.is_some());
+            let later =
+                axes[at..].iter().find(|other| other.is_called(name) && other.when.is_some());
             if let Some(later) = later {
                 let message = format!("`when` of `{}` names `{}`", axis.name, later.name);
                 let hint =
@@ -219,17 +220,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Marks the axes that do not apply; none when the same point comes with another value of such
-    /// an axis.
-    fn collapse(&self, point: Point) -> Result<Option<Point>, Box<Fault>> {
-        self.mark(point, true)
-    }
-
-    /// Marks the axes that do not apply.
-    fn collapse_to_first(&self, point: Point) -> Result<Option<Point>, Box<Fault>> {
-        self.mark(point, false)
-    }
-
+    /// Marks the axes that do not apply; with `once` there is nothing but for the first value of
+    /// such an axis, as all others would be the same point.
     fn mark(&self, mut point: Point, once: bool) -> Result<Option<Point>, Box<Fault>> {
         for (at, axis) in self.axes.iter().enumerate() {
             let Some(when) = &axis.when else { continue };

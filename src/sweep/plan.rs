@@ -163,23 +163,27 @@ impl Plan {
         failed: &[RunRow],
     ) -> Result<Gathered, TableError> {
         let terms = grid.slo_columns();
-        let mut failed: BTreeMap<RunIndex, &RunRow> =
-            failed.iter().map(|row| (row.index, row)).collect();
-        let mut done = Vec::new();
-        let mut ids = Vec::new();
+        // By id: cells that differ in their names alone share their runs.
+        let failed: BTreeMap<&str, &RunRow> = failed
+            .iter()
+            .map(|row| (self.run_ids[self.place(grid, row.index)].as_str(), row))
+            .collect();
+        let (mut done, mut ids) = (Vec::new(), Vec::new());
+        let (mut lost, mut lost_rows) = (Vec::new(), Vec::new());
         for (run, run_id) in self.runs.iter().zip(&self.run_ids) {
             if stored.row(run_id).is_some() {
-                failed.remove(run);
                 done.push(*run);
                 ids.push(run_id.as_str());
+            } else if let Some(row) = failed.get(run_id.as_str()) {
+                lost.push(*run);
+                lost_rows.push((*row).clone());
             }
         }
         let like = results_frame(&[], &terms)?;
         let kept = in_order_of(&like, &stored.select(ids.into_iter())?)?;
-        let lost: Vec<RunRow> = failed.values().map(|row| (*row).clone()).collect();
-        let lost = (failed.keys().copied().collect(), results_frame(&lost, &terms)?);
-        let missing = self.len() - done.len() - failed.len();
-        let mut places: Vec<RunIndex> = done.iter().chain(failed.keys()).copied().collect();
+        let missing = self.len() - done.len() - lost.len();
+        let mut places: Vec<RunIndex> = done.iter().chain(&lost).copied().collect();
+        let lost = (lost, results_frame(&lost_rows, &terms)?);
         places.sort_unstable();
         let results = stacked(vec![(done, kept), lost])?;
         let run_ids = places.iter().map(|run| self.run_ids[self.place(grid, *run)].as_str());

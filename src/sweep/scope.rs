@@ -28,11 +28,7 @@ impl<'a> Scope<'a> {
         if let Some((_, value)) = derived.rev().find(|(derived, _)| derived.name() == name) {
             return Some(value.clone());
         }
-        if let Some(at) = self
-            .axes
-            .iter()
-            .position(|axis| axis.name == name || axis.path.as_deref() == Some(name))
-        {
+        if let Some(at) = self.axes.iter().position(|axis| axis.is_called(name)) {
             let coordinate = self.coordinate(at);
             return Some(match (&self.axes[at].target, coordinate) {
                 // The label of an algorithm has its parameters, which are names of their own.

@@ -354,6 +354,11 @@ const BAD: &[(&str, &str, &[&str])] = &[
         &["`cluster.num_backends` is not derived yet"],
     ),
     (ONE, "[grid.axes]\ncluster.num_backends = {}", &["has no values"]),
+    (
+        ONE,
+        "[grid.axes]\ncluster.max_queue_depth = { values = [1, 2], when = \"cluster.num_backends == 2\" }\nsize = { key = \"cluster.num_backends\", values = [2, 3], when = \"rate > 0\" }",
+        &["`when` of `cluster.max_queue_depth` names `size`"],
+    ),
     (ONE, "[set]\nrate = 2", &["`rate` can't be set"]),
     (ONE, "[set]\ncluster.num_backends.x = 2", &["`cluster.num_backends` is no table"]),
     (

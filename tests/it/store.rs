@@ -176,6 +176,10 @@ fn cells_of_one_id_run_once_and_both_have_rows() {
     };
     assert_eq!(of("fleet").len(), 160);
     assert_eq!(of("fleet"), of("twin"), "but for their name they are the same");
+    let limited = run(&folder, "limited", &["run", "--set", "run.max_events=1"]);
+    assert_eq!(limited.status.code(), Some(3), "{}", stderr(&limited));
+    let rows = fs::read_to_string(folder.join("limited/runs.csv")).unwrap();
+    assert_eq!(rows.matches(",limited,").count(), 320, "also runs that failed have both rows");
 }
 
 #[test]

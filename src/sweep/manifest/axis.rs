@@ -62,6 +62,11 @@ impl AxisValue {
 }
 
 impl Axis {
+    /// Returns whether expressions mean this axis by a name.
+    pub(in crate::sweep) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.path.as_deref() == Some(name)
+    }
+
     /// Reads an axis under its key: a list of values, or a table that says which.
     pub(super) fn read(key: &str, item: &Item<'_>) -> Option<Self> {
         let (mut own_key, mut when, mut values) = (None, None, Vec::new());
