@@ -81,9 +81,19 @@ impl OutputFile {
     ) -> Result<(), CliError> {
         let mut buffered = io::BufWriter::new(&self.file);
         let written = write(&mut buffered).and_then(|()| buffered.flush());
+        written.map_err(|error| self.failed(&error))?;
+        self.sync()
+    }
+
+    /// Returns what writes to the draft, which must be flushed; [`sync`](Self::sync) comes next.
+    pub(super) fn writer(&self) -> Result<io::BufWriter<File>, CliError> {
+        self.file.try_clone().map(io::BufWriter::new).map_err(|error| self.failed(&error))
+    }
+
+    /// Brings what was written to the disk.
+    pub(super) fn sync(&self) -> Result<(), CliError> {
         // Pipes and devices have nothing to sync.
-        let synced =
-            written.and_then(|()| if self.draft.is_some() { self.file.sync_all() } else { Ok(()) });
+        let synced = if self.draft.is_some() { self.file.sync_all() } else { Ok(()) };
         synced.map_err(|error| self.failed(&error))
     }
 
@@ -104,7 +114,8 @@ impl OutputFile {
         self.publish()
     }
 
-    fn failed(&self, error: &io::Error) -> CliError {
+    /// Says that this file can't be written.
+    pub(super) fn failed(&self, error: &dyn std::fmt::Display) -> CliError {
         CliError::new(format!("{}: cannot be written: {error}", self.path.display()))
     }
 }

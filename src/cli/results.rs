@@ -1,14 +1,14 @@
 //! The folder of results of a sweep.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::store::{Store, Stored};
-use crate::sweep::{LongTableError, write_long_table};
-use crate::tables::{Detail, Frame, Metadata, TableError, write_csv, write_parquet};
+use crate::sweep::{Block, LongTableError, long_like, write_long};
+use crate::tables::{Detail, Frame, Metadata, TableError, TwoWriters};
 
 use super::error::CliError;
 use super::output::OutputFile;
@@ -31,20 +31,27 @@ pub(super) struct ResultFiles {
     folder: PathBuf,
 }
 
-/// What goes into them.
-pub(super) struct Results<'a> {
-    pub(super) runs: &'a mut Frame,
-    pub(super) cells: &'a mut Frame,
-    pub(super) wide: &'a mut Frame,
-    /// Where distributions are.
-    pub(super) stored: (&'a Store, &'a Stored),
-    pub(super) metadata: &'a Metadata,
-    pub(super) manifest: &'a str,
-    pub(super) provenance: Value,
+/// The tables on their way into the files, block by block.
+pub(super) struct ResultWriters<'a> {
+    files: ResultFiles,
+    stored: (&'a Store, &'a Stored),
+    runs: TableWriters,
+    cells: TableWriters,
+    wide: TableWriters,
+    long: Vec<TableWriters>,
 }
 
+/// Some runs and their cells.
+pub(super) struct Tables<'a> {
+    pub(super) block: &'a mut Block,
+    pub(super) cells: &'a mut Frame,
+    pub(super) wide: &'a mut Frame,
+}
+
+type TableWriters = TwoWriters<BufWriter<File>>;
+
 /// Keys of the seal that say which results the tables have.
-const SAME: [&str; 7] = [
+const SAME: [&str; 8] = [
     "tables_schema_version",
     "routesim_version",
     "engine",
@@ -52,6 +59,7 @@ const SAME: [&str; 7] = [
     "runs",
     "inputs",
     "failed_runs",
+    "missing_runs",
 ];
 
 /// Returns whether a folder has the whole tables of a manifest all of whose runs are done, as
@@ -67,11 +75,7 @@ pub(super) fn are_current(folder: &Path, manifest: &str, provenance: &Value) -> 
                 there.is_some() && there == length.as_u64()
             })
     });
-    whole
-        && SAME.iter().all(|key| seal[key] == provenance[key])
-        && seal["missing_runs"] == 0
-        && seal["failed_runs"] == 0
-        && read(MANIFEST) == manifest
+    whole && SAME.iter().all(|key| seal[key] == provenance[key]) && read(MANIFEST) == manifest
 }
 
 /// A table as Parquet and as CSV.
@@ -87,28 +91,24 @@ impl TwoFiles {
         Ok(Self { parquet: file("parquet")?, csv: file("csv")? })
     }
 
-    fn fill(&mut self, frame: &mut Frame, metadata: &Metadata) -> Result<(), CliError> {
-        self.parquet.fill(|out| table(write_parquet(frame, metadata, out)))?;
-        self.csv.fill(|out| table(write_csv(frame, out)))
+    fn begin(&self, like: &Frame, metadata: &Metadata) -> Result<TableWriters, CliError> {
+        let (parquet, csv) = (self.parquet.writer()?, self.csv.writer()?);
+        self.told(TwoWriters::begin(like, metadata, parquet, csv))
     }
 
-    /// Fills both at once: a long table is not in memory.
-    fn fill_long(
-        &mut self,
-        write: impl FnOnce(&mut dyn io::Write, &mut dyn io::Write) -> Result<(), LongTableError>,
-    ) -> Result<(), CliError> {
-        let mut read = Ok(());
-        self.parquet.fill(|parquet| {
-            let csv = self.csv.fill(|csv| match write(parquet, csv) {
-                Err(LongTableError::Table(error)) => table(Err(error)),
-                other => {
-                    read = other;
-                    Ok(())
-                }
-            });
-            csv.map_err(|error| io::Error::other(error.message))
-        })?;
-        Ok(read?)
+    fn write(&self, writers: &mut TableWriters, rows: &mut Frame) -> Result<(), CliError> {
+        self.told(writers.write(rows))
+    }
+
+    fn finish(&self, writers: TableWriters) -> Result<(), CliError> {
+        self.told(writers.finish())?;
+        self.parquet.sync()?;
+        self.csv.sync()
+    }
+
+    /// Both files stand beside one another: when one can't be written, nor can the other.
+    fn told<T>(&self, written: Result<T, TableError>) -> Result<T, CliError> {
+        written.map_err(|error| self.parquet.failed(&error))
     }
 }
 
@@ -132,35 +132,24 @@ impl ResultFiles {
         })
     }
 
-    /// Writes everything under other names first, so that a full disk leaves what was there. Then
-    /// the old seal goes and the new one comes last: a folder with files of two sweeps has none.
-    pub(super) fn finish(mut self, results: Results<'_>) -> Result<(), CliError> {
-        let Results { runs, cells, wide, stored, metadata, manifest, mut provenance } = results;
-        for (detail, files) in &mut self.long {
-            files.fill_long(|parquet, csv| {
-                write_long_table(stored, runs, *detail, metadata, (parquet, csv))
-            })?;
-        }
-        self.runs.fill(runs, metadata)?;
-        self.cells.fill(cells, metadata)?;
-        self.wide.fill(wide, metadata)?;
-        self.manifest.fill(|out| out.write_all(manifest.as_bytes()))?;
-        provenance[LENGTHS] = self.lengths()?.into();
-        self.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
-        self.remove(SEAL)?;
-        // Distributions of an earlier manifest are not those of these runs.
-        let asked = |detail: &Detail| self.long.iter().any(|(own, _)| own == detail);
-        for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
-            self.remove(&format!("{}.parquet", detail.name()))?;
-            self.remove(&format!("{}.csv", detail.name()))?;
-        }
-        let tables = [self.runs, self.cells, self.wide];
-        let tables = tables.into_iter().chain(self.long.into_iter().map(|(_, files)| files));
-        let tables = tables.flat_map(|table| [table.parquet, table.csv]);
-        for file in tables.chain([self.manifest, self.provenance]) {
-            file.publish()?;
-        }
-        Ok(())
+    /// Begins the tables of what was gathered from a store.
+    pub(super) fn begin<'a>(
+        self,
+        stored: (&'a Store, &'a Stored),
+        like: Tables<'_>,
+        metadata: &Metadata,
+    ) -> Result<ResultWriters<'a>, CliError> {
+        let long = |(detail, files): &(Detail, TwoFiles)| {
+            files.begin(&long_like(*detail, &like.block.runs)?, metadata)
+        };
+        Ok(ResultWriters {
+            runs: self.runs.begin(&like.block.runs, metadata)?,
+            cells: self.cells.begin(like.cells, metadata)?,
+            wide: self.wide.begin(like.wide, metadata)?,
+            long: self.long.iter().map(long).collect::<Result<_, CliError>>()?,
+            files: self,
+            stored,
+        })
     }
 
     /// Returns how long each table is, by its name.
@@ -187,6 +176,48 @@ impl ResultFiles {
     }
 }
 
-fn table(written: Result<(), TableError>) -> io::Result<()> {
-    written.map_err(io::Error::other)
+impl ResultWriters<'_> {
+    /// Writes some rows of every table.
+    pub(super) fn add(&mut self, tables: Tables<'_>) -> Result<(), CliError> {
+        let Tables { block, cells, wide } = tables;
+        for ((detail, files), writers) in self.files.long.iter().zip(&mut self.long) {
+            match write_long(self.stored, block, *detail, writers) {
+                Err(LongTableError::Table(error)) => files.told(Err(error))?,
+                written => written?,
+            }
+        }
+        self.files.runs.write(&mut self.runs, &mut block.runs)?;
+        self.files.cells.write(&mut self.cells, cells)?;
+        self.files.wide.write(&mut self.wide, wide)
+    }
+
+    /// Ends the tables. Everything was written under other names, so that a full disk leaves what
+    /// was there. Now the old seal goes and the new one comes last: a folder with files of two
+    /// sweeps has none.
+    pub(super) fn finish(self, manifest: &str, mut provenance: Value) -> Result<(), CliError> {
+        let Self { mut files, runs, cells, wide, long, .. } = self;
+        files.runs.finish(runs)?;
+        files.cells.finish(cells)?;
+        files.wide.finish(wide)?;
+        for ((_, files), writers) in files.long.iter().zip(long) {
+            files.finish(writers)?;
+        }
+        files.manifest.fill(|out| out.write_all(manifest.as_bytes()))?;
+        provenance[LENGTHS] = files.lengths()?.into();
+        files.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
+        files.remove(SEAL)?;
+        // Distributions of an earlier manifest are not those of these runs.
+        let asked = |detail: &Detail| files.long.iter().any(|(own, _)| own == detail);
+        for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
+            files.remove(&format!("{}.parquet", detail.name()))?;
+            files.remove(&format!("{}.csv", detail.name()))?;
+        }
+        let tables = [files.runs, files.cells, files.wide];
+        let tables = tables.into_iter().chain(files.long.into_iter().map(|(_, files)| files));
+        let tables = tables.flat_map(|table| [table.parquet, table.csv]);
+        for file in tables.chain([files.manifest, files.provenance]) {
+            file.publish()?;
+        }
+        Ok(())
+    }
 }

@@ -10,6 +10,7 @@ mod provenance;
 mod run;
 mod schema;
 mod shard;
+mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -33,12 +33,28 @@ pub fn file_sha256(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Returns the first digits of the SHA-256 of a text, an even number of at most 64.
-pub fn short_sha256(text: &str, digits: usize) -> String {
-    hex(&Sha256::digest(text.as_bytes())[..digits / 2])
+/// Returns the first 64 bits of the SHA-256 of a text: 16 hexadecimal digits.
+pub fn short_sha256(text: &str) -> String {
+    format!("{:016x}", short_hash(text.as_bytes()))
 }
 
-/// A grid of a million runs has as many ids: digits are looked up.
+/// Returns the first 64 bits of the SHA-256 of some bytes.
+pub(super) fn short_hash(bytes: &[u8]) -> u64 {
+    let hash = Sha256::digest(bytes);
+    hash.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Returns the 64 bits that 16 digits from `0` to `9` and `a` to `f` stand for.
+pub(super) fn short_hash_of_digits(text: &str) -> Option<u64> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let value = |value: u64, byte: u8| Some(value << 4 | u64::from(digit(byte)?));
+    if text.len() == 16 { text.bytes().try_fold(0, value) } else { None }
+}
+
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits =
@@ -55,6 +71,6 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256_hex(b"abc"), abc);
-        assert_eq!(short_sha256("abc", 16), abc[..16]);
+        assert_eq!(short_sha256("abc"), abc[..16]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::tables::TableError;
 
-use super::STORE_SCHEMA;
+use super::{RunId, STORE_SCHEMA};
 
 /// A store that can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum StoreError {
     )]
     Conflict {
         /// The run.
-        run_id: String,
+        run_id: RunId,
         /// A part with one result.
         first: PathBuf,
         /// A part with another.

@@ -8,17 +8,25 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::tables::{Detail, Frame, Wanted, in_order_of_ids, stack, take, texts, texts_or_null};
+use crate::tables::{Detail, Frame, TableError, Wanted, stack, take, texts, texts_or_null};
 
 use super::error::StoreError;
 use super::files::{IfThere, entries, is_hidden, place, sweep_away};
 use super::part::{Loaded, Part, is_part, is_whole, load};
+use super::run_id::RunId;
 use super::specs::SPECS;
-use super::stored::{Damaged, Stored};
-use super::{OK, RESULT_HASH, RUN_ID, STATUS, STORE_SCHEMA};
+use super::stored::{Damaged, Stored, run_ids};
+use super::{NUM_DETAILS, OK, RESULT_HASH, RUN_ID, STATUS, STORE_SCHEMA};
 
 const PARTS: &str = "parts";
 const CLAIM: &str = "store.json";
+
+/// Pieces that results are read into: rows of a table in more pieces can't be taken one by one
+/// without putting it into one first.
+const MOST_PIECES: usize = 8;
+
+/// Parts of a piece, if there are as many.
+const LEAST_PARTS: usize = 64;
 
 /// Digits of the folders that parts are spread over.
 pub(super) const FOLDER_DIGITS: usize = 2;
@@ -39,16 +47,16 @@ pub struct Index {
     pub others: BTreeMap<String, usize>,
     /// Files among the parts that are none.
     pub strangers: Vec<PathBuf>,
-    /// Every status that occurs.
-    statuses: Vec<String>,
-    /// By run: the place of its status, and whether it has each detail. Looked up by key only.
-    runs: FxHashMap<Box<str>, (usize, [bool; 2])>,
+    /// Looked up by key only.
+    runs: FxHashMap<RunId, Ended>,
 }
 
-/// What is in the folders of parts.
-struct Found {
-    parts: Vec<(PathBuf, Loaded)>,
-    strangers: Vec<PathBuf>,
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    is_ok: bool,
+    /// Whether it has each detail.
+    has: [bool; NUM_DETAILS],
 }
 
 /// What `store.json` says.
@@ -156,12 +164,18 @@ impl Store {
     ///
     /// When the folder can't be read, or one run has two different results.
     pub fn read(&self, fingerprint: &str) -> Result<Stored, StoreError> {
-        let Found { parts, strangers } = self.load(fingerprint, Wanted::Results)?;
-        Stored::of(&self.root, fingerprint, parts, strangers)
+        let (parts, strangers) = self.files()?;
+        // What a piece is made of does not stay in memory.
+        let some = parts.len().div_ceil(MOST_PIECES).max(LEAST_PARTS);
+        let pieces = parts.chunks(some).map(|some| {
+            let load = |path: &PathBuf| (path.clone(), load(path, fingerprint, Wanted::Results));
+            some.par_iter().map(load).collect()
+        });
+        Stored::of(&self.root, fingerprint, strangers, pieces)
     }
 
-    /// Reads a detail of some runs of `stored`, each of which has it: `run_id` and its lists, in the
-    /// order that is asked for. What is in memory at once is that and one part.
+    /// Reads a detail of some runs of `stored`, each of which has it: its lists, in the order that
+    /// is asked for. What is in memory at once is that and one part.
     ///
     /// # Errors
     ///
@@ -170,14 +184,19 @@ impl Store {
         &self,
         stored: &Stored,
         detail: Detail,
-        run_ids: &[&str],
+        run_ids: &[RunId],
     ) -> Result<Frame, StoreError> {
-        let mut columns = detail.columns();
-        columns.push(RUN_ID.to_owned());
+        let columns = detail.columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let fault = |source| StoreError::Rows { path: self.root.clone(), source };
-        let mut frames = Vec::new();
-        for (path, rows) in stored.rows_by_part(detail, run_ids) {
+        let Some(parts) = stored.rows_by_part(detail, run_ids) else {
+            let what = format!("a run without {}", detail.name());
+            return Err(StoreError::Lost { path: self.root.clone(), what });
+        };
+        let (mut frames, mut order) = (Vec::new(), Vec::new());
+        for (path, rows) in parts {
+            let (rows, own): (Vec<usize>, Vec<usize>) = rows.into_iter().unzip();
+            order.extend(own);
             match load(path, &stored.fingerprint, Wanted::Named(&columns)) {
                 Loaded::Ours(frame) => frames.push(take(&frame, &rows).map_err(fault)?),
                 Loaded::Damaged(what) | Loaded::Other(what) => {
@@ -185,8 +204,11 @@ impl Store {
                 }
             }
         }
-        let all = stack(frames, &[RUN_ID]).map_err(fault)?;
-        in_order_of_ids(&all, run_ids).map_err(fault)
+        let mut all = stack(frames, &[]).map_err(fault)?;
+        all.rechunk_mut();
+        let mut rows = vec![0; order.len()];
+        order.into_iter().enumerate().for_each(|(row, which)| rows[which] = row);
+        take(&all, &rows).map_err(fault)
     }
 
     /// Reads which runs of one engine are finished and how they ended, and not their results. Two
@@ -196,20 +218,26 @@ impl Store {
     ///
     /// When the folder can't be read.
     pub fn index(&self, fingerprint: &str) -> Result<Index, StoreError> {
-        let [histograms, batches] = Detail::ALL.map(Detail::hash_column);
-        let wanted = Wanted::Named(&[RUN_ID, STATUS, histograms, batches]);
-        let Found { parts, strangers } = self.load(fingerprint, wanted)?;
+        let (parts, strangers) = self.files()?;
+        let mut wanted = vec![RUN_ID, STATUS];
+        wanted.extend(Detail::ALL.map(Detail::hash_column));
+        let read = |path: PathBuf| {
+            let runs = match load(&path, fingerprint, Wanted::Named(&wanted)) {
+                Loaded::Ours(frame) => ended(&frame).map_err(|error| error.to_string()),
+                Loaded::Other(engine) => return Ok(Err(engine)),
+                Loaded::Damaged(why) => Err(why),
+            };
+            runs.map(Ok).map_err(|why| Damaged { path, why })
+        };
+        let parts: Vec<_> = parts.into_par_iter().map(read).collect();
         let mut index = Index { strangers, ..Index::default() };
-        index.runs.reserve(parts.iter().map(|(_, loaded)| loaded.num_runs()).sum());
-        for (path, loaded) in parts {
-            match loaded {
-                Loaded::Ours(frame) => {
-                    if let Err(error) = index.add(&frame) {
-                        index.damaged.push(Damaged { path, why: error.to_string() });
-                    }
-                }
-                Loaded::Other(engine) => *index.others.entry(engine).or_default() += 1,
-                Loaded::Damaged(why) => index.damaged.push(Damaged { path, why }),
+        let runs = parts.iter().flatten().flatten();
+        index.runs.reserve(runs.map(Vec::len).sum());
+        for part in parts {
+            match part {
+                Ok(Ok(runs)) => runs.into_iter().for_each(|(run_id, run)| index.add(run_id, run)),
+                Ok(Err(engine)) => *index.others.entry(engine).or_default() += 1,
+                Err(damaged) => index.damaged.push(damaged),
             }
         }
         Ok(index)
@@ -247,15 +275,6 @@ impl Store {
         files.retain(|path| !is_hidden(path));
         Ok(files.into_iter().partition(|path| is_part(path)))
     }
-
-    fn load(&self, fingerprint: &str, wanted: Wanted<'_>) -> Result<Found, StoreError> {
-        let (parts, strangers) = self.files()?;
-        let load = |path: PathBuf| {
-            let loaded = load(&path, fingerprint, wanted);
-            (path, loaded)
-        };
-        Ok(Found { parts: parts.into_par_iter().map(load).collect(), strangers })
-    }
 }
 
 impl Index {
@@ -269,38 +288,36 @@ impl Index {
         self.runs.is_empty()
     }
 
-    /// Returns how a run ended, if it has.
-    pub fn status(&self, run_id: &str) -> Option<&str> {
-        self.runs.get(run_id).map(|(place, _)| self.statuses[*place].as_str())
+    /// Returns whether a run is there.
+    pub fn has_run(&self, run_id: RunId) -> bool {
+        self.runs.contains_key(&run_id)
     }
 
     /// Forgets the runs that ended well and lack one of these details: they are not done.
     pub fn require(&mut self, details: &[Detail]) {
-        let Self { runs, statuses, .. } = self;
-        runs.retain(|_, (place, has)| {
-            statuses[*place] != OK || details.iter().all(|detail| has[*detail as usize])
-        });
+        let has = |run: &Ended| details.iter().all(|detail| run.has[*detail as usize]);
+        self.runs.retain(|_, run| !run.is_ok || has(run));
     }
 
     /// Forgets the runs of which `is_done` says that they are not done.
-    pub fn retain(&mut self, is_done: impl Fn(&str) -> bool) {
-        self.runs.retain(|run_id, _| is_done(run_id));
+    pub fn retain(&mut self, is_done: impl Fn(RunId) -> bool) {
+        self.runs.retain(|run_id, _| is_done(*run_id));
     }
 
-    fn add(&mut self, frame: &Frame) -> Result<(), crate::tables::TableError> {
-        let (run_ids, statuses) = (texts(frame, RUN_ID)?, texts(frame, STATUS)?);
-        let hashes = Detail::ALL.map(|detail| texts_or_null(frame, detail.hash_column()));
-        for (row, (run_id, status)) in run_ids.into_iter().zip(statuses).enumerate() {
-            let place = self.statuses.iter().position(|known| known == status);
-            let place = place.unwrap_or_else(|| {
-                self.statuses.push(status.to_owned());
-                self.statuses.len() - 1
-            });
-            let (_, has) = self.runs.entry(run_id.into()).or_insert((place, [false; 2]));
-            for (has, hashes) in has.iter_mut().zip(&hashes) {
-                *has |= hashes[row].is_some();
-            }
-        }
-        Ok(())
+    fn add(&mut self, run_id: RunId, run: Ended) {
+        let known = self.runs.entry(run_id).or_insert(run);
+        known.has.iter_mut().zip(run.has).for_each(|(known, has)| *known |= has);
     }
+}
+
+/// Reads how the runs of a part ended.
+fn ended(frame: &Frame) -> Result<Vec<(RunId, Ended)>, TableError> {
+    let hashes = Detail::ALL.map(|detail| texts_or_null(frame, detail.hash_column()));
+    let statuses = texts(frame, STATUS)?;
+    let runs = run_ids(frame)?.into_iter().zip(statuses).enumerate();
+    let ended = |(row, (run_id, status)): (usize, (RunId, &str))| {
+        let has = hashes.each_ref().map(|hashes| hashes[row].is_some());
+        (run_id, Ended { is_ok: status == OK, has })
+    };
+    Ok(runs.map(ended).collect())
 }

@@ -24,6 +24,7 @@ mod files;
 mod folder;
 mod part;
 mod requests;
+mod run_id;
 mod specs;
 mod stored;
 
@@ -33,6 +34,7 @@ mod tests;
 pub use digest::{file_sha256, sha256_hex, short_sha256};
 pub use error::StoreError;
 pub use folder::{Index, Store};
+pub use run_id::RunId;
 pub use stored::{Damaged, Stored};
 
 /// The version of the layout of a store. A store of a later one is refused.
@@ -46,3 +48,4 @@ pub const RESULT_HASH: &str = "result_hash";
 pub const STATUS: &str = "status";
 /// The status of a run that ended well.
 const OK: &str = "ok";
+const NUM_DETAILS: usize = crate::tables::Detail::ALL.len();

@@ -7,14 +7,11 @@ use crate::tables::{
     put_first, row_bytes, select, side_by_side, text_column_or_null, texts, write_small_parquet,
 };
 
-use super::digest::sha256_hex;
+use super::digest::{sha256_hex, short_hash};
 use super::{RESULT_HASH, RUN_ID, STORE_SCHEMA};
 
 /// Digits of the name of a part.
 const NAME_DIGITS: usize = 32;
-/// Digits of the hash over a run's results: a pair of different results must not have one, and
-/// there are but a few for each run.
-const RESULT_DIGITS: usize = 16;
 const ENDING: &str = ".parquet";
 
 /// Facts in the footer of a part.
@@ -38,16 +35,6 @@ pub(super) enum Loaded {
     Other(String),
     /// Not what was written; why.
     Damaged(String),
-}
-
-impl Loaded {
-    /// Returns how many runs it has, of the engine that was asked for.
-    pub(super) fn num_runs(&self) -> usize {
-        match self {
-            Self::Ours(frame) => frame.height(),
-            Self::Other(_) | Self::Damaged(_) => 0,
-        }
-    }
 }
 
 impl Part {
@@ -91,8 +78,10 @@ fn with_hashes_of_details(mut frame: Frame) -> Result<Frame, TableError> {
     Ok(frame)
 }
 
+/// 64 bits are enough: a pair of different results must not have one hash, and there are but a few
+/// for each run.
 fn hash(row: &[u8]) -> String {
-    sha256_hex(row)[..RESULT_DIGITS].to_owned()
+    format!("{:016x}", short_hash(row))
 }
 
 /// Returns whether a path is that of a part: its name, in the folder of its first two digits.
@@ -140,9 +129,7 @@ fn decode(bytes: &[u8], fingerprint: &str, wanted: Wanted<'_>) -> Result<Loaded,
     if engine != fingerprint {
         return Ok(Loaded::Other(engine.to_owned()));
     }
-    let frame = file.wanted(wanted)?;
-    texts(&frame, RUN_ID)?;
-    Ok(Loaded::Ours(frame))
+    Ok(Loaded::Ours(file.wanted(wanted)?))
 }
 
 fn name_of(bytes: &[u8]) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::error::StoreError;
 use super::files::{IfThere, entries, place};
 use super::folder::{FOLDER_DIGITS, Store};
+use super::run_id::RunId;
 
 const REQUESTS: &str = "requests";
 
@@ -17,14 +18,14 @@ impl Store {
     pub fn put_requests(
         &self,
         fingerprint: &str,
-        run_id: &str,
+        run_id: RunId,
         table: &[u8],
     ) -> Result<(), StoreError> {
         place(&self.requests_of(fingerprint, run_id), table, IfThere::Replace)
     }
 
     /// Returns whether the table of a run's requests is there.
-    pub fn has_requests(&self, fingerprint: &str, run_id: &str) -> bool {
+    pub fn has_requests(&self, fingerprint: &str, run_id: RunId) -> bool {
         self.requests_of(fingerprint, run_id).is_file()
     }
 
@@ -39,9 +40,9 @@ impl Store {
     }
 
     /// Another engine's requests are other requests, under the same ids of runs.
-    fn requests_of(&self, fingerprint: &str, run_id: &str) -> PathBuf {
-        let start = run_id.get(..FOLDER_DIGITS).unwrap_or(run_id);
-        let folder = self.root().join(REQUESTS).join(fingerprint).join(start);
+    fn requests_of(&self, fingerprint: &str, run_id: RunId) -> PathBuf {
+        let run_id = run_id.to_string();
+        let folder = self.root().join(REQUESTS).join(fingerprint).join(&run_id[..FOLDER_DIGITS]);
         folder.join(format!("{run_id}.parquet"))
     }
 }

@@ -30,8 +30,8 @@ impl Store {
         }
         let folder = self.root().join(SPECS);
         let made = || -> Result<Vec<u8>, crate::tables::TableError> {
-            let ids = text_column(CELL_ID, specs.keys().copied().collect())?;
-            let texts = text_column(SPEC, specs.values().map(String::as_str).collect())?;
+            let ids = text_column(CELL_ID, &specs.keys().collect::<Vec<_>>())?;
+            let texts = text_column(SPEC, &specs.values().collect::<Vec<_>>())?;
             let mut frame: Frame = side_by_side(&ids, &texts)?;
             let mut bytes = Vec::new();
             write_parquet(&mut frame, &Metadata::default(), &mut bytes)?;

@@ -7,9 +7,11 @@ use rustc_hash::FxHashMap;
 
 use crate::tables::{Detail, Frame, TableError, keep, stack, take, texts, texts_or_null};
 
+use super::digest::short_hash_of_digits;
 use super::error::StoreError;
 use super::part::Loaded;
-use super::{OK, RESULT_HASH, RUN_ID, STATUS};
+use super::run_id::RunId;
+use super::{NUM_DETAILS, OK, RESULT_HASH, RUN_ID, STATUS};
 
 /// A part that can't be used: its runs are as if they were not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +25,6 @@ pub struct Damaged {
 /// The finished runs of one engine, each once, and what else is in the store.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// A row a run: `run_id`, `result_hash`, then results by name. The order of rows means nothing.
-    pub frame: Frame,
     /// Parts that can't be used.
     pub damaged: Vec<Damaged>,
     /// How many parts other engines left, by the engine.
@@ -33,26 +33,72 @@ pub struct Stored {
     pub strangers: Vec<PathBuf>,
     /// Whose runs these are.
     pub(super) fingerprint: String,
+    /// A row a run: results by name. In a few pieces, which are not put into one: that would take
+    /// as much memory again.
+    pub(super) results: Frame,
     /// Rows by run. Looked up by key only.
-    rows: FxHashMap<Box<str>, usize>,
+    pub(super) rows: FxHashMap<RunId, usize>,
+    /// By row.
+    known: Vec<Known>,
     /// The files of parts.
     files: Vec<PathBuf>,
-    /// By row: where each detail is, if it is anywhere.
-    places: Vec<[Option<Place>; 2]>,
+}
+
+/// What parts have told of a run.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Hash over its results.
+    hash: u64,
+    /// Who told it first.
+    file: u32,
+    /// The hash over each detail, and where it is.
+    details: [Option<(u64, Place)>; NUM_DETAILS],
 }
 
 /// A row of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    file: usize,
-    row: usize,
+    file: u32,
+    row: u32,
 }
 
-/// What is known of a run that parts have told of.
-struct Known<'p> {
-    hash: &'p str,
-    file: usize,
-    details: [Option<(&'p str, Place)>; 2],
+/// The rows of a part, taken apart.
+struct Rows {
+    run_ids: Vec<RunId>,
+    hashes: Vec<u64>,
+    details: [Vec<Option<u64>>; NUM_DETAILS],
+    results: Frame,
+}
+
+impl Rows {
+    fn of(mut frame: Frame) -> Result<Self, TableError> {
+        let run_ids = run_ids(&frame)?;
+        let hashes = texts(&frame, RESULT_HASH)?.into_iter().map(hash).collect::<Result<_, _>>()?;
+        let details = Detail::ALL.map(|detail| hashes_of(&frame, detail));
+        for name in [RUN_ID, RESULT_HASH] {
+            frame.drop_in_place(name)?;
+        }
+        let results = frame.drop_many(Detail::ALL.map(Detail::hash_column));
+        Ok(Self { run_ids, hashes, details, results })
+    }
+}
+
+/// Returns the column of ids.
+pub(super) fn run_ids(frame: &Frame) -> Result<Vec<RunId>, TableError> {
+    let id = |text| {
+        RunId::parse(text).ok_or_else(|| TableError::wrong(format!("`{text}` is no id of a run")))
+    };
+    texts(frame, RUN_ID)?.into_iter().map(id).collect()
+}
+
+/// Returns the hashes over a detail, none where a run has none.
+fn hashes_of(frame: &Frame, detail: Detail) -> Vec<Option<u64>> {
+    let texts = texts_or_null(frame, detail.hash_column()).into_iter();
+    texts.map(|text| short_hash_of_digits(text?)).collect()
+}
+
+fn hash(text: &str) -> Result<u64, TableError> {
+    short_hash_of_digits(text).ok_or_else(|| TableError::wrong(format!("`{text}` is no hash")))
 }
 
 impl Stored {
@@ -66,18 +112,17 @@ impl Stored {
         self.rows.is_empty()
     }
 
-    /// Returns the row of a run, if it is there.
-    pub fn row(&self, run_id: &str) -> Option<usize> {
-        self.rows.get(run_id).copied()
+    /// Returns whether a run is there.
+    pub fn has_run(&self, run_id: RunId) -> bool {
+        self.rows.contains_key(&run_id)
     }
 
     /// Returns whether a run has a detail in any part.
-    pub fn has(&self, run_id: &str, detail: Detail) -> bool {
+    pub fn has(&self, run_id: RunId, detail: Detail) -> bool {
         self.place(run_id, detail).is_some()
     }
 
-    /// Forgets the runs that ended well and lack one of these details: they are not done. Their
-    /// rows stay in the frame.
+    /// Forgets the runs that ended well and lack one of these details: they are not done.
     ///
     /// # Errors
     ///
@@ -86,121 +131,136 @@ impl Stored {
         if details.is_empty() || self.rows.is_empty() {
             return Ok(());
         }
-        let statuses = texts(&self.frame, STATUS)?;
-        let places = &self.places;
+        let statuses = texts(&self.results, STATUS)?;
+        let known = &self.known;
         self.rows.retain(|_, row| {
-            let has = |detail: &Detail| places[*row][*detail as usize].is_some();
+            let has = |detail: &Detail| known[*row].details[*detail as usize].is_some();
             statuses[*row] != OK || details.iter().all(has)
         });
         Ok(())
     }
 
     /// Forgets the runs of which `is_done` says that they are not done.
-    pub fn retain(&mut self, is_done: impl Fn(&str) -> bool) {
-        self.rows.retain(|run_id, _| is_done(run_id));
+    pub fn retain(&mut self, is_done: impl Fn(RunId) -> bool) {
+        self.rows.retain(|run_id, _| is_done(*run_id));
     }
 
-    /// Returns the files that have a detail of some runs, with the rows there.
+    /// Returns the files that have a detail of some runs, each with the rows there and, for each
+    /// row, which of the runs it is; none when a run lacks it.
     pub(super) fn rows_by_part(
         &self,
         detail: Detail,
-        run_ids: &[&str],
-    ) -> Vec<(&Path, Vec<usize>)> {
-        let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for place in run_ids.iter().filter_map(|run_id| self.place(run_id, detail)) {
-            rows.entry(place.file).or_default().push(place.row);
+        run_ids: &[RunId],
+    ) -> Option<Vec<(&Path, Vec<(usize, usize)>)>> {
+        let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
+        for (which, run_id) in run_ids.iter().enumerate() {
+            let Place { file, row } = self.place(*run_id, detail)?;
+            rows.entry(file).or_default().push((row as usize, which));
         }
-        rows.into_iter().map(|(file, rows)| (self.files[file].as_path(), rows)).collect()
+        let path = |file: u32| self.files[file as usize].as_path();
+        Some(rows.into_iter().map(|(file, rows)| (path(file), rows)).collect())
     }
 
-    fn place(&self, run_id: &str, detail: Detail) -> Option<Place> {
-        self.places[self.row(run_id)?][detail as usize]
+    fn place(&self, run_id: RunId, detail: Detail) -> Option<Place> {
+        let known = &self.known[*self.rows.get(&run_id)?];
+        known.details[detail as usize].map(|(_, place)| place)
     }
 
-    /// Returns the rows of some runs in the order they are asked for, without those that are not
+    /// Returns the results of some runs in the order they are asked for, without those that are not
     /// there.
     ///
     /// # Errors
     ///
     /// When there are more than a table can have.
-    pub fn select<'a>(&self, run_ids: impl Iterator<Item = &'a str>) -> Result<Frame, TableError> {
-        let rows: Vec<usize> = run_ids.filter_map(|run_id| self.row(run_id)).collect();
-        take(&self.frame, &rows)
+    pub fn select(&self, run_ids: impl Iterator<Item = RunId>) -> Result<Frame, TableError> {
+        let rows: Vec<usize> =
+            run_ids.filter_map(|run_id| self.rows.get(&run_id).copied()).collect();
+        take(&self.results, &rows)
     }
 
-    /// Puts the runs of all parts together; `root` is what errors call the store.
+    /// Puts together what parts have; `pieces` gives some at a time, `root` is what errors call the
+    /// store.
     pub(super) fn of(
         root: &Path,
         fingerprint: &str,
-        loaded: Vec<(PathBuf, Loaded)>,
         strangers: Vec<PathBuf>,
+        pieces: impl Iterator<Item = Vec<(PathBuf, Loaded)>>,
     ) -> Result<Self, StoreError> {
         let fingerprint = fingerprint.to_owned();
         let mut stored = Self { strangers, fingerprint, ..Self::default() };
-        let mut parts = Vec::new();
-        for (path, loaded) in loaded {
-            match loaded {
-                Loaded::Ours(frame) => parts.push((path, frame)),
-                Loaded::Other(engine) => *stored.others.entry(engine).or_default() += 1,
-                Loaded::Damaged(why) => stored.damaged.push(Damaged { path, why }),
-            }
-        }
         let fault = |source| StoreError::Rows { path: root.to_owned(), source };
-        stored.rows.reserve(parts.iter().map(|(_, frame)| frame.height()).sum());
-        let marks = stored.union(root, &parts)?;
-        let mut frames = Vec::with_capacity(parts.len());
-        for ((path, frame), marks) in parts.into_iter().zip(marks) {
-            stored.files.push(path);
-            let all = marks.iter().all(|mark| *mark);
-            frames.push(if all { frame } else { keep(&frame, &marks).map_err(fault)? });
+        let mut results = Vec::new();
+        for loaded in pieces {
+            let frames = stored.add(loaded)?;
+            let mut piece = stack(frames, &[]).map_err(fault)?;
+            piece.rechunk_mut();
+            results.push(piece);
         }
-        stored.frame = stack(frames, &[RUN_ID, RESULT_HASH]).map_err(fault)?;
+        stored.results = stack(results, &[]).map_err(fault)?;
         Ok(stored)
     }
 
-    /// Numbers the runs and marks, part by part, the rows that say something new.
-    fn union(
-        &mut self,
-        root: &Path,
-        parts: &[(PathBuf, Frame)],
-    ) -> Result<Vec<Vec<bool>>, StoreError> {
-        let fault = |source| StoreError::Rows { path: root.to_owned(), source };
-        let mut all_known: Vec<Known<'_>> = Vec::new();
-        let mut all_marks = Vec::with_capacity(parts.len());
-        for (file, (path, frame)) in parts.iter().enumerate() {
-            let ids = texts(frame, RUN_ID).map_err(fault)?;
-            let hashes = texts(frame, RESULT_HASH).map_err(fault)?;
-            let details = Detail::ALL.map(|detail| texts_or_null(frame, detail.hash_column()));
-            let mut marks = Vec::with_capacity(ids.len());
-            for (row, (run_id, hash)) in ids.into_iter().zip(hashes).enumerate() {
-                let own =
-                    details.each_ref().map(|hashes| Some((hashes[row]?, Place { file, row })));
-                let new = Known { hash, file, details: own };
-                let known = self.rows.get(run_id).map(|row| &mut all_known[*row]);
-                marks.push(known.is_none());
-                match known {
-                    Some(known) => known.add(&new).map_err(|first| StoreError::Conflict {
-                        run_id: run_id.to_owned(),
-                        first: parts[first].0.clone(),
-                        second: path.clone(),
-                    })?,
-                    None => {
-                        self.rows.insert(run_id.into(), all_known.len());
-                        all_known.push(new);
-                    }
+    /// Numbers the runs of some parts and returns the rows that say something new.
+    fn add(&mut self, loaded: Vec<(PathBuf, Loaded)>) -> Result<Vec<Frame>, StoreError> {
+        let mut frames = Vec::new();
+        for (path, loaded) in loaded {
+            let rows = match loaded {
+                Loaded::Ours(frame) => Rows::of(frame).map_err(|error| error.to_string()),
+                Loaded::Other(engine) => {
+                    *self.others.entry(engine).or_default() += 1;
+                    continue;
+                }
+                Loaded::Damaged(why) => Err(why),
+            };
+            match rows {
+                Ok(rows) => {
+                    self.files.push(path);
+                    frames.push(self.union(rows)?);
+                }
+                Err(why) => self.damaged.push(Damaged { path, why }),
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Takes in the rows of the last file, and returns the results of those that are new.
+    fn union(&mut self, rows: Rows) -> Result<Frame, StoreError> {
+        let file = index(self.files.len() - 1);
+        let mut new = Vec::with_capacity(rows.run_ids.len());
+        for (row, (run_id, hash)) in rows.run_ids.into_iter().zip(rows.hashes).enumerate() {
+            let place = Place { file, row: index(row) };
+            let details = rows.details.each_ref().map(|hashes| Some((hashes[row]?, place)));
+            let told = Known { hash, file, details };
+            let known = self.rows.get(&run_id).map(|row| &mut self.known[*row]);
+            new.push(known.is_none());
+            match known {
+                Some(known) => known.add(&told).map_err(|first| StoreError::Conflict {
+                    run_id,
+                    first: self.files[first as usize].clone(),
+                    second: self.files[file as usize].clone(),
+                })?,
+                None => {
+                    self.rows.insert(run_id, self.known.len());
+                    self.known.push(told);
                 }
             }
-            all_marks.push(marks);
         }
-        let place = |detail: Option<(&str, Place)>| detail.map(|(_, place)| place);
-        self.places = all_known.into_iter().map(|known| known.details.map(place)).collect();
-        Ok(all_marks)
+        if new.iter().all(|new| *new) {
+            return Ok(rows.results);
+        }
+        let path = &self.files[file as usize];
+        keep(&rows.results, &new).map_err(|source| StoreError::Rows { path: path.clone(), source })
     }
 }
 
-impl Known<'_> {
+/// There are fewer parts, and fewer runs in each, than 32 bits can number.
+fn index(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl Known {
     /// Takes over the details that are new, or returns the file whose results differ.
-    fn add(&mut self, other: &Self) -> Result<(), usize> {
+    fn add(&mut self, other: &Self) -> Result<(), u32> {
         if self.hash != other.hash {
             return Err(self.file);
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::tables::sample::{reals, table, with_small_numbers};
-use crate::tables::{Frame, Metadata, texts, write_parquet};
+use crate::tables::sample::{self, reals};
+use crate::tables::{Frame, Metadata, write_parquet};
 
 const ENGINE: &str = "1.0-engine.1";
 
@@ -32,17 +32,40 @@ impl Drop for Folder {
     }
 }
 
+/// The id that ends with these digits.
+fn id(digits: &str) -> RunId {
+    RunId::parse(&full(digits)).unwrap()
+}
+
+fn full(digits: &str) -> String {
+    format!("{digits:0>16}")
+}
+
+/// A table of columns of text and of numbers; ids are given by their last digits.
+fn table(
+    ids: &[&str],
+    texts: &[(&str, &[Option<&str>])],
+    reals: &[(&str, &[Option<f64>])],
+) -> Frame {
+    let ids: Vec<String> = ids.iter().map(|id| full(id)).collect();
+    sample::table(&ids.iter().map(String::as_str).collect::<Vec<_>>(), texts, reals)
+}
+
 /// Runs that ended well, with a latency each.
 fn runs(ids: &[&str], latency: f64) -> Frame {
     let (status, values) = (vec![Some("ok"); ids.len()], vec![Some(latency); ids.len()]);
     table(ids, &[("status", &status)], &[("ttft_ms", &values)])
 }
 
+/// The last digits of the ids of all runs.
 fn ids(stored: &Stored) -> Vec<String> {
-    let mut ids: Vec<String> =
-        texts(&stored.frame, RUN_ID).unwrap().into_iter().map(str::to_owned).collect();
+    let mut ids: Vec<String> = stored.rows.keys().map(RunId::to_string).collect();
     ids.sort();
-    ids
+    ids.iter().map(|id| id.trim_start_matches('0').to_owned()).collect()
+}
+
+fn columns(stored: &Stored) -> Vec<&str> {
+    stored.results.get_column_names().iter().map(|name| name.as_str()).collect()
 }
 
 /// Commits two batches and returns their files.
@@ -60,15 +83,13 @@ fn what_was_committed_is_read() {
     assert_eq!(name[..32], file_sha256(&path).unwrap()[..32], "the name is the content's");
     store.commit(runs(&["c"], 2.5), ENGINE).unwrap();
     let stored = store.read(ENGINE).unwrap();
-    let names: Vec<&str> = stored.frame.get_column_names().iter().map(|n| n.as_str()).collect();
-    assert_eq!(names, [RUN_ID, RESULT_HASH, STATUS, "ttft_ms"]);
+    assert_eq!(columns(&stored), [STATUS, "ttft_ms"]);
     assert_eq!((ids(&stored), stored.len()), (vec!["a".into(), "b".into(), "c".into()], 3));
-    let picked = stored.select(["c", "x", "a"].into_iter()).unwrap();
-    assert_eq!(texts(&picked, RUN_ID).unwrap(), ["c", "a"], "as asked for");
-    assert_eq!(reals(&picked, "ttft_ms"), [Some(2.5), Some(1.5)]);
+    let picked = stored.select(["c", "f", "a"].map(id).into_iter()).unwrap();
+    assert_eq!(reals(&picked, "ttft_ms"), [Some(2.5), Some(1.5)], "as asked for");
     assert!(stored.damaged.is_empty() && stored.others.is_empty() && stored.strangers.is_empty());
     let index = store.index(ENGINE).unwrap();
-    assert_eq!((index.len(), index.status("c"), index.status("x")), (3, Some("ok"), None));
+    assert_eq!((index.len(), index.has_run(id("c")), index.has_run(id("f"))), (3, true, false));
 }
 
 #[test]
@@ -92,11 +113,10 @@ fn a_column_without_a_value_is_as_good_as_none() {
     store.commit(narrow, ENGINE).unwrap();
     store.commit(wide, ENGINE).unwrap();
     let stored = store.read(ENGINE).unwrap();
-    let picked = stored.select(["a", "b"].into_iter()).unwrap();
+    let picked = stored.select(["a", "b"].map(id).into_iter()).unwrap();
     assert_eq!(reals(&picked, "x"), [Some(1.0), None]);
     assert_eq!(reals(&picked, "y"), [None, Some(2.0)]);
-    let names: Vec<&str> = stored.frame.get_column_names().iter().map(|n| n.as_str()).collect();
-    assert_eq!(names, [RUN_ID, RESULT_HASH, "error", "x", "y"]);
+    assert_eq!(columns(&stored), ["error", "x", "y"]);
 }
 
 #[test]
@@ -109,7 +129,7 @@ fn two_results_of_one_run_name_both_files() {
     let two = store.commit(runs(&["c", "b"], other), ENGINE).unwrap();
     let error = store.read(ENGINE).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("run b has different results"), "{text}");
+    assert!(text.contains(&format!("run {} has different results", id("b"))), "{text}");
     assert!([one, two].iter().all(|path| text.contains(path.to_str().unwrap())), "{text}");
     assert!(error.hint().unwrap().contains("remove"));
     assert!(store.read("another").is_ok(), "another engine's runs are of no concern");
@@ -157,7 +177,7 @@ fn files_of_others_are_left_alone() {
     fs::create_dir(first.with_file_name("folder")).unwrap();
     // A table of someone else under the name that its bytes would have.
     let mut bytes = Vec::new();
-    write_parquet(&mut runs(&["z"], 1.0), &Metadata::default(), &mut bytes).unwrap();
+    write_parquet(&mut runs(&["e"], 1.0), &Metadata::default(), &mut bytes).unwrap();
     let name = sha256_hex(&bytes)[..32].to_owned();
     let alien = parts.join(&name[..2]).join(format!("{name}.parquet"));
     fs::create_dir_all(alien.parent().unwrap()).unwrap();
@@ -230,12 +250,12 @@ fn a_batch_that_is_none_is_refused_and_leaves_nothing() {
     let folder = Folder::new("batches");
     let store = folder.store();
     let twice = store.commit(runs(&["a", "b", "a"], 1.0), ENGINE).unwrap_err();
-    assert!(twice.to_string().contains("run a stands twice"), "{twice}");
+    assert!(twice.to_string().contains("a stands twice"), "{twice}");
     let empty = store.commit(runs(&[], 1.0), ENGINE).unwrap_err();
     assert!(empty.to_string().contains("without runs"), "{empty}");
     let no_ids = store.commit(runs(&["a"], 1.0).drop(RUN_ID).unwrap(), ENGINE).unwrap_err();
     assert!(no_ids.to_string().contains(RUN_ID), "{no_ids}");
-    let small = store.commit(with_small_numbers(&["a"]), ENGINE).unwrap_err();
+    let small = store.commit(sample::with_small_numbers(&[&full("a")]), ENGINE).unwrap_err();
     assert!(small.to_string().contains("column `n` is of type i32"), "{small}");
     let hashed = table(&["a"], &[(RESULT_HASH, &[Some("x")])], &[]);
     assert!(matches!(store.commit(hashed, ENGINE), Err(StoreError::Batch { .. })));
@@ -263,12 +283,12 @@ fn writers_and_readers_do_not_get_in_each_others_way() {
                 store.claim("crowd").unwrap();
                 for batch in 0..20 {
                     // Each batch is written by two of the writers.
-                    let names = [0, 1].map(|run| format!("{}-{batch}-{run}", writer / 2));
+                    let names = [0, 1].map(|run| format!("{}{batch:02}{run}", writer / 2 + 1));
                     let frame = runs(&[&names[0], &names[1]], 1.0);
                     store.commit(frame, ENGINE).unwrap();
                     let stored = store.read(ENGINE).unwrap();
                     assert!(stored.damaged.is_empty(), "nothing is seen half-written");
-                    assert!(names.iter().all(|name| stored.row(name).is_some()));
+                    assert!(names.iter().all(|name| stored.has_run(id(name))));
                 }
             });
         }

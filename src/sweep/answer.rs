@@ -1,12 +1,13 @@
 //! What a person wants to know of a sweep.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::document::Scalar;
 use crate::metrics::{OutcomeCounts, SloSpec, SloTerm};
 use crate::stats::Estimate;
-use crate::tables::{CellKey, CellRuns, Frame, RunsReader, TableError};
+use crate::tables::{CellKey, CellRuns, RunsReader, TableError};
 
 use super::grid::{Cell, Grid};
 use super::setting::Setting;
@@ -81,31 +82,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the answers off the table of runs of a grid, whose rows may be fewer and in any order:
-    /// one answer for each fleet, workload and algorithm, the best first among those of one fleet and
-    /// workload.
-    ///
-    /// # Errors
-    ///
-    /// When `runs` is no table of runs, or lacks an objective of the grid.
-    pub fn of(grid: &Grid, runs: &Frame) -> Result<Vec<Self>, TableError> {
-        let reader = RunsReader::new(runs);
-        let by_cell = reader.by_cell(&grid.manifest.seeds)?;
-        let none = reader.none();
-        let num_seeds = grid.manifest.seeds.len();
+    /// Puts the cells of a grid together, all of them in its order: one answer for each fleet,
+    /// workload and algorithm, the best first among those of one fleet and workload.
+    pub fn of(grid: &Grid, cells: Vec<CellAnswer>) -> Vec<Self> {
+        let mut cells: Vec<Option<CellAnswer>> = cells.into_iter().map(Some).collect();
         let mut scenes: Vec<Vec<Self>> = Vec::new();
         for lines in lines(grid) {
             let mut answers = Vec::new();
             for line in lines {
-                let mut cells = Vec::with_capacity(line.len());
-                for cell in &line {
-                    let Cell { key, setting, .. } = &grid.cells()[*cell];
-                    let runs = by_cell.get(key.label.as_str()).unwrap_or(&none);
-                    cells.push(CellAnswer::of(&setting.slo, Arc::clone(key), num_seeds, runs)?);
-                }
+                let own = line.iter().filter_map(|cell| cells.get_mut(*cell)?.take());
                 let first = &grid.cells()[line[0]];
                 let workload = grid.demand(line[0]).workload;
-                let mut answer = Self::new(cells, Arc::clone(&first.setting), workload);
+                let mut answer = Self::new(own.collect(), Arc::clone(&first.setting), workload);
                 answer.name_coordinates(grid);
                 answers.push(answer);
             }
@@ -113,7 +101,7 @@ impl Answer {
             answers.sort_by(|a, b| b.rank().cmp(&a.rank()).then(a.tie(b)));
             scenes.push(answers);
         }
-        Ok(scenes.into_iter().flatten().collect())
+        scenes.into_iter().flatten().collect()
     }
 
     fn new(mut cells: Vec<CellAnswer>, setting: Arc<Setting>, workload: usize) -> Self {
@@ -201,6 +189,27 @@ fn lines(grid: &Grid) -> Vec<Vec<Vec<usize>>> {
 }
 
 impl CellAnswer {
+    /// Reads some cells of a grid off its table of runs, whose rows may be fewer or of more cells,
+    /// and in any order.
+    ///
+    /// # Errors
+    ///
+    /// When `runs` is no table of runs, or lacks an objective of the grid.
+    pub fn read(
+        grid: &Grid,
+        cells: Range<usize>,
+        runs: &RunsReader,
+    ) -> Result<Vec<Self>, TableError> {
+        let by_cell = runs.by_cell(&grid.manifest.seeds)?;
+        let none = runs.none();
+        let num_seeds = grid.manifest.seeds.len();
+        let read = |Cell { key, setting, .. }: &Cell| {
+            let runs = by_cell.get(key.label.as_str()).unwrap_or(&none);
+            Self::of(&setting.slo, Arc::clone(key), num_seeds, runs)
+        };
+        grid.cells()[cells].iter().map(read).collect()
+    }
+
     fn of(
         slo: &SloSpec,
         key: Arc<CellKey>,

@@ -1,13 +1,14 @@
 //! The cells that a manifest expands to, with their requests at hand.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::document::Faults;
 use crate::metrics::SloTerm;
 use crate::scenario::{Scenario, TraceSpec};
-use crate::tables::{CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
+use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
 use crate::trace::{
     Chain, ONE_LEVEL, ReadOptions, Trace, TraceError, read_trace, read_trace_sniffed,
 };
@@ -231,14 +232,28 @@ impl Grid {
             .flat_map(move |cell| (0..num_seeds).map(move |seed| RunIndex { cell, seed }))
     }
 
-    /// Returns the columns that say which runs these are, a row for each; see [`axes_frame`].
+    /// Returns the columns of the axes beside config, algorithm and rate.
+    pub fn axis_columns(&self) -> Vec<AxisColumn> {
+        AxisColumn::of(&self.coordinates, || self.cells.iter().map(|cell| cell.key.as_ref()))
+    }
+
+    /// Returns the columns that say which runs these are, a row for each; see [`axes_frame`]. All
+    /// are runs of `cells`, and `columns` those of [`axis_columns`](Self::axis_columns).
     ///
     /// # Errors
     ///
     /// When polars refuses, which would be our fault.
-    pub fn axes(&self, runs: &[RunIndex]) -> Result<Frame, TableError> {
-        let keys: Vec<&CellKey> = self.cells.iter().map(|cell| cell.key.as_ref()).collect();
-        axes_frame(&keys, &self.coordinates, &self.manifest.seeds, runs)
+    pub fn axes(
+        &self,
+        cells: Range<usize>,
+        columns: &[AxisColumn],
+        runs: &[RunIndex],
+    ) -> Result<Frame, TableError> {
+        let first = cells.start;
+        let keys: Vec<&CellKey> = self.cells[cells].iter().map(|cell| cell.key.as_ref()).collect();
+        let within = |run: &RunIndex| RunIndex { cell: run.cell - first, seed: run.seed };
+        let runs: Vec<RunIndex> = runs.iter().map(within).collect();
+        axes_frame(&keys, columns, &self.manifest.seeds, &runs)
     }
 
     /// Returns what is asked of a cell's fleet.

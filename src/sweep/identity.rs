@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cluster::ClusterSpec;
 use crate::metrics::SloSpec;
 use crate::router::AlgorithmSpec;
-use crate::store::{file_sha256, short_sha256};
+use crate::store::{RunId, file_sha256, short_sha256};
 use crate::trace::{TraceError, sniff_file};
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, Warmup};
@@ -27,9 +27,6 @@ use super::manifest::Source;
 /// meaning of its columns, raises it by one and writes under "Results change" in `CHANGELOG.md`
 /// what moved: finished runs of before are then not taken for those of today.
 pub const ENGINE: u32 = 2;
-
-/// Digits of an id: 64 bits, so that of a million ids two are the same once in 37 million grids.
-const ID_DIGITS: usize = 16;
 
 /// Returns what made the numbers of a run, as `0.1.0-engine.1`: finished runs of another one don't
 /// count.
@@ -107,7 +104,7 @@ impl CellSpec<'_> {
     /// Returns the id: the first 64 bits, in hexadecimal, of the SHA-256 over the canonical JSON
     /// of the spec.
     pub fn id(&self) -> String {
-        short_sha256(&canonical(&self.document()), ID_DIGITS)
+        short_sha256(&canonical(&self.document()))
     }
 
     fn document(&self) -> Value {
@@ -187,15 +184,15 @@ impl Identity {
         &self.cell_ids[cell]
     }
 
-    /// Returns the id of a cell's run under a seed: 16 hexadecimal digits.
-    pub fn run_id(&self, cell: usize, seed: u64) -> String {
+    /// Returns the id of a cell's run under a seed.
+    pub fn run_id(&self, cell: usize, seed: u64) -> RunId {
         run_id(self.cell_id(cell), seed)
     }
 }
 
 /// Returns the id of a run: the first 64 bits of a SHA-256 over the cell's id and the seed.
-pub fn run_id(cell_id: &str, seed: u64) -> String {
-    short_sha256(&format!("{cell_id}/{seed}"), ID_DIGITS)
+pub fn run_id(cell_id: &str, seed: u64) -> RunId {
+    RunId::of(&format!("{cell_id}/{seed}"))
 }
 
 /// Where the requests of a grid come from, by workload.

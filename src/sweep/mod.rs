@@ -12,6 +12,7 @@ mod execute;
 mod expand;
 mod explain;
 mod expr;
+mod gathered;
 mod grid;
 mod identity;
 mod keys;
@@ -33,14 +34,15 @@ pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
 pub use expand::Expansion;
 pub use explain::{Difference, differences, nearest};
 pub use expr::{Expr, ExprError};
+pub use gathered::{Block, Gathered};
 pub use grid::{Cell, Demand, Grid, GridError};
 pub use identity::{
     CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint, run_id,
 };
 pub use keys::{manifest_keys, manifest_schema};
-pub use long_tables::{LongTableError, write_long_table};
+pub use long_tables::{LongTableError, long_like, write_long};
 pub use manifest::{ConfigFile, Manifest, ManifestError, Source, WorkloadSpec};
-pub use plan::{Balance, Gathered, Plan, Shard};
+pub use plan::{Balance, Plan, Shard};
 pub use request_files::RequestFiles;
 pub use run_spec::{ExecutionSpec, Tolerance};
 pub use setting::Setting;

@@ -1,15 +1,14 @@
-//! The runs of a grid by their ids: what is done, what is to do, and the table of all.
+//! The runs of a grid by their ids: what is to do, and who does it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
-use crate::store::{RUN_ID, Stored};
+use crate::store::{RUN_ID, RunId};
 use crate::tables::{
-    Frame, RunIndex, RunRow, TableError, details_frame, in_order_of, results_frame, side_by_side,
-    stacked, text_column,
+    Frame, RunIndex, RunRow, TableError, details_frame, results_frame, side_by_side, text_column,
 };
 
 use super::grid::Grid;
@@ -19,7 +18,7 @@ use super::identity::Identity;
 #[derive(Clone, Debug)]
 pub struct Plan {
     runs: Vec<RunIndex>,
-    run_ids: Vec<String>,
+    run_ids: Vec<RunId>,
     cell_ids: Vec<String>,
 }
 
@@ -40,15 +39,6 @@ pub enum Balance {
     Runs,
     /// Work, as [`Grid::work_of`] estimates it: for grids of few and unequal runs.
     Cost,
-}
-
-/// The table of runs, as far as they are done.
-#[derive(Debug)]
-pub struct Gathered {
-    /// A row for each run that is done, in the order of the grid.
-    pub runs: Frame,
-    /// Runs that are not.
-    pub missing: usize,
 }
 
 impl Shard {
@@ -78,8 +68,13 @@ impl Plan {
     }
 
     /// Returns the ids, in the order of the grid.
-    pub fn run_ids(&self) -> impl Iterator<Item = &str> {
-        self.run_ids.iter().map(String::as_str)
+    pub fn run_ids(&self) -> impl Iterator<Item = RunId> {
+        self.run_ids.iter().copied()
+    }
+
+    /// Returns the id of a run.
+    pub(super) fn run_id(&self, grid: &Grid, run: RunIndex) -> RunId {
+        self.run_ids[run.cell * grid.manifest.seeds.len() + run.seed]
     }
 
     /// Returns the id of a cell.
@@ -94,7 +89,7 @@ impl Plan {
         &self,
         grid: &Grid,
         (shard, balance): (Shard, Balance),
-        is_done: impl Fn(&str) -> bool,
+        is_done: impl Fn(RunId) -> bool,
     ) -> Vec<RunIndex> {
         let mut own = match balance {
             _ if shard.count == 1 => (0..self.len()).collect(),
@@ -104,7 +99,7 @@ impl Plan {
         own.sort_unstable();
         // Cells that differ in their names alone have runs of the same ids.
         let mut seen = FxHashSet::default();
-        own.retain(|at| seen.insert(&self.run_ids[*at]) && !is_done(&self.run_ids[*at]));
+        own.retain(|at| seen.insert(self.run_ids[*at]) && !is_done(self.run_ids[*at]));
         own.into_iter().map(|at| self.runs[at]).collect()
     }
 
@@ -112,7 +107,7 @@ impl Plan {
     /// short.
     fn dealt(&self, shard: Shard) -> Vec<usize> {
         let mut by_id: Vec<usize> = (0..self.len()).collect();
-        by_id.sort_unstable_by_key(|at| &self.run_ids[*at]);
+        by_id.sort_unstable_by_key(|at| self.run_ids[*at]);
         by_id.into_iter().skip(shard.index).step_by(shard.count).collect()
     }
 
@@ -145,56 +140,9 @@ impl Plan {
     ///
     /// When polars refuses, which would be our fault.
     pub fn batch(&self, grid: &Grid, rows: &[RunRow]) -> Result<Frame, TableError> {
-        let run_ids = rows.iter().map(|row| self.run_ids[self.place(grid, row.index)].as_str());
-        let ids = text_column(RUN_ID, run_ids.collect())?;
+        let run_ids = rows.iter().map(|row| self.run_id(grid, row.index).to_string());
+        let ids = text_column(RUN_ID, &run_ids.collect::<Vec<_>>())?;
         let results = side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)?;
         side_by_side(&results, &details_frame(rows)?)
-    }
-
-    /// Puts the table of runs together: from the store, and from `failed`, which it does not keep.
-    ///
-    /// # Errors
-    ///
-    /// When polars refuses, which would be our fault.
-    pub fn gather(
-        &self,
-        grid: &Grid,
-        stored: &Stored,
-        failed: &[RunRow],
-    ) -> Result<Gathered, TableError> {
-        let terms = grid.slo_columns();
-        // By id: cells that differ in their names alone share their runs.
-        let failed: BTreeMap<&str, &RunRow> = failed
-            .iter()
-            .map(|row| (self.run_ids[self.place(grid, row.index)].as_str(), row))
-            .collect();
-        let (mut done, mut ids) = (Vec::new(), Vec::new());
-        let (mut lost, mut lost_rows) = (Vec::new(), Vec::new());
-        for (run, run_id) in self.runs.iter().zip(&self.run_ids) {
-            if stored.row(run_id).is_some() {
-                done.push(*run);
-                ids.push(run_id.as_str());
-            } else if let Some(row) = failed.get(run_id.as_str()) {
-                lost.push(*run);
-                lost_rows.push((*row).clone());
-            }
-        }
-        let like = results_frame(&[], &terms)?;
-        let kept = in_order_of(&like, &stored.select(ids.into_iter())?)?;
-        let missing = self.len() - done.len() - lost.len();
-        let mut places: Vec<RunIndex> = done.iter().chain(&lost).copied().collect();
-        let lost = (lost, results_frame(&lost_rows, &terms)?);
-        places.sort_unstable();
-        let results = stacked(vec![(done, kept), lost])?;
-        let run_ids = places.iter().map(|run| self.run_ids[self.place(grid, *run)].as_str());
-        let run_ids = text_column(RUN_ID, run_ids.collect())?;
-        let cell_ids = places.iter().map(|run| self.cell_ids[run.cell].as_str());
-        let ids = side_by_side(&run_ids, &text_column("cell_id", cell_ids.collect())?)?;
-        let axes = side_by_side(&ids, &grid.axes(&places)?)?;
-        Ok(Gathered { runs: side_by_side(&axes, &results)?, missing })
-    }
-
-    fn place(&self, grid: &Grid, run: RunIndex) -> usize {
-        run.cell * grid.manifest.seeds.len() + run.seed
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::RequestRecord;
-use crate::store::Store;
+use crate::store::{RunId, Store};
 use crate::tables::{Metadata, RunIndex, RunKey, requests_frame, write_parquet};
 use crate::units::RequestId;
 
@@ -17,7 +17,7 @@ pub struct RequestFiles {
     store: Store,
     fingerprint: String,
     /// Ids of runs and of their cells.
-    ids: BTreeMap<RunIndex, (String, String)>,
+    ids: BTreeMap<RunIndex, (RunId, String)>,
 }
 
 impl RequestFiles {
@@ -26,7 +26,7 @@ impl RequestFiles {
         let ids = grid
             .runs()
             .zip(plan.run_ids())
-            .map(|(run, run_id)| (run, (run_id.to_owned(), plan.cell_id(run.cell).to_owned())));
+            .map(|(run, run_id)| (run, (run_id, plan.cell_id(run.cell).to_owned())));
         Self { store: store.clone(), fingerprint: fingerprint.to_owned(), ids: ids.collect() }
     }
 
@@ -45,13 +45,14 @@ impl RequestFiles {
         let Some((run_id, cell_id)) = self.ids.get(&run) else {
             return Err("a run that is not in the plan".to_owned());
         };
-        let key = RunKey { run_id, cell_id, seed };
+        let id = run_id.to_string();
+        let key = RunKey { run_id: &id, cell_id, seed };
         let mut bytes = Vec::new();
         let engine = ("routesim.engine".to_owned(), self.fingerprint.clone());
         let written = requests_frame(key, records, first)
             .and_then(|mut frame| write_parquet(&mut frame, &Metadata(vec![engine]), &mut bytes));
         written.map_err(|error| error.to_string())?;
-        let put = self.store.put_requests(&self.fingerprint, run_id, &bytes);
+        let put = self.store.put_requests(&self.fingerprint, *run_id, &bytes);
         put.map_err(|error| error.to_string())
     }
 }

@@ -73,10 +73,7 @@ pub fn cells_frame(
 ) -> Result<DataFrame, TableError> {
     let mut axes: Vec<&str> = AXES.into_iter().filter(|name| runs.column(name).is_ok()).collect();
     axes.extend(coordinates.iter().map(String::as_str));
-    let mut metrics: Vec<(String, &'static str)> =
-        METRICS.iter().map(|metric| (metric.name.to_owned(), metric.unit)).collect();
-    metrics.extend(slo_terms.iter().map(|term| (term.clone(), "ms")));
-
+    let metrics = metrics(slo_terms);
     let mut aggregates = vec![col("status").neq(lit("ok")).sum().alias("n_failed")];
     aggregates.extend(metrics.iter().map(|(name, _)| col(name.as_str())));
     aggregates.extend(slo_terms.iter().map(|term| col(lost_column(term)).sum()));
@@ -99,6 +96,12 @@ pub fn cells_frame(
     let mut whole = whole.unwrap_or_default();
     whole.rechunk_mut();
     Ok(whole)
+}
+
+/// Returns the metrics of every cell with their units, in the order of their rows.
+pub(super) fn metrics(slo_terms: &[String]) -> Vec<(String, &'static str)> {
+    let all = METRICS.iter().map(|metric| (metric.name.to_owned(), metric.unit));
+    all.chain(slo_terms.iter().map(|term| (term.clone(), "ms"))).collect()
 }
 
 /// Makes the rows of some cells.

@@ -9,7 +9,7 @@ use crate::metrics::{BATCHED, BatchMeans, Distributions, HISTOGRAMS, Keep, first
 use crate::stats::SparseHistogram;
 use crate::units::PS_PER_MS;
 
-use super::rows::{take, texts};
+use super::rows::take;
 use super::runs::RunRow;
 use super::write::TableError;
 
@@ -228,24 +228,6 @@ impl Long {
     }
 }
 
-/// Returns the rows of `frame` in the order of `run_ids`, its column `run_id`.
-///
-/// # Errors
-///
-/// When one of them is not there.
-pub fn in_order_of_ids(frame: &DataFrame, run_ids: &[&str]) -> Result<DataFrame, TableError> {
-    let mut places: Vec<(&str, usize)> = texts(frame, "run_id")?.into_iter().zip(0..).collect();
-    places.sort_unstable();
-    let mut rows = Vec::with_capacity(run_ids.len());
-    for run_id in run_ids {
-        match places.binary_search_by_key(run_id, |(own, _)| own) {
-            Ok(place) => rows.push(places[place].1),
-            Err(_) => return Err(TableError::wrong(format!("run {run_id} is not there"))),
-        }
-    }
-    take(frame, &rows)
-}
-
 fn list_at(frame: &DataFrame, name: &str, row: usize) -> Result<Series, TableError> {
     let list = frame.column(name)?.list()?.get_as_series(row);
     list.ok_or_else(|| TableError::wrong(format!("column `{name}` has a null")))
@@ -306,6 +288,7 @@ mod tests {
     use super::sample::with_detail;
     use super::*;
     use crate::tables::sample::{reals as numbers, table};
+    use crate::tables::texts;
 
     /// Three runs of 10 requests, the last 8 of which are measured.
     fn runs() -> DataFrame {

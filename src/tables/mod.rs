@@ -22,7 +22,7 @@ mod write;
 pub use cells::cells_frame;
 #[cfg(test)]
 pub(crate) use details::sample as detail_sample;
-pub use details::{Detail, details_frame, in_order_of_ids, long_frame};
+pub use details::{Detail, details_frame, long_frame};
 pub use failure::{Failure, FailureKind};
 pub use parquet::{ParquetFile, Wanted};
 pub use read::{CellRuns, RunFacts, RunsReader};
@@ -34,13 +34,15 @@ pub use rows::{
     texts_or_null,
 };
 pub use runs::{
-    CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame, side_by_side,
-    stacked, text_column,
+    AxisColumn, CellKey, RunIndex, RunRow, axes_frame, in_order_of, results_frame, runs_frame,
+    side_by_side, stacked, text_column,
 };
 pub use schema::{column_types, unit_of};
 pub use timing::{TimingRow, timing_frame};
 pub use wide::{is_column, wide_cells_frame};
-pub use write::{Metadata, TableError, TwoWriters, write_csv, write_parquet, write_small_parquet};
+pub use write::{
+    Metadata, TableError, TwoWriters, write_csv, write_csv_rows, write_parquet, write_small_parquet,
+};
 
 /// The version of the tables' columns. Within one, columns are only added.
 pub const SCHEMA_VERSION: &str = "1";

@@ -203,7 +203,7 @@ pub fn take(frame: &DataFrame, rows: &[usize]) -> Result<DataFrame, TableError> 
 }
 
 /// Puts tables one below the other. Columns are matched by name, and stand first as `first` says,
-/// then by name; where a table lacks one, its rows have null.
+/// then by name; where a table lacks one, its rows have null. Each table stays a piece of its own.
 ///
 /// # Errors
 ///
@@ -240,9 +240,7 @@ pub fn stack(frames: Vec<DataFrame>, first: &[&str]) -> Result<DataFrame, TableE
             None => whole = Some(aligned),
         }
     }
-    let mut whole = whole.unwrap_or_default();
-    whole.rechunk_mut();
-    Ok(whole)
+    Ok(whole.unwrap_or_default())
 }
 
 fn wrong(message: String) -> TableError {

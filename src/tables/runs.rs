@@ -93,19 +93,64 @@ pub fn runs_frame(
     let own = rows.iter().enumerate();
     let own = own.map(|(at, row)| RunIndex { cell: at, seed: row.index.seed });
     let own: Vec<RunIndex> = own.collect();
-    let axes = axes_frame(&cells, coordinates, &seeds, &own)?;
+    let coordinates = AxisColumn::of(coordinates, || cells.iter().copied());
+    let axes = axes_frame(&cells, &coordinates, &seeds, &own)?;
     side_by_side(&axes, &results_frame(rows, slo_terms)?)
 }
 
+/// The column of a further axis.
+#[derive(Clone, Debug)]
+pub struct AxisColumn {
+    name: String,
+    kind: AxisKind,
+}
+
+/// The narrowest type that all values of an axis have.
+#[derive(Clone, Copy, Debug)]
+enum AxisKind {
+    Truth,
+    Whole,
+    Real,
+    Text,
+}
+
+impl AxisColumn {
+    /// Returns the columns of the axes of a grid: their names, and `cells`, which are all of it.
+    pub fn of<'c, I: Iterator<Item = &'c CellKey>>(
+        names: &[String],
+        cells: impl Fn() -> I,
+    ) -> Vec<Self> {
+        let column = |(at, name): (usize, &String)| {
+            let all = |fits: fn(&Scalar) -> bool| {
+                cells().all(|cell| {
+                    let value = &cell.coordinates[at];
+                    *value == Scalar::Null || fits(value)
+                })
+            };
+            let kind = if all(|value| matches!(value, Scalar::Truth(_))) {
+                AxisKind::Truth
+            } else if all(|value| matches!(value, Scalar::Whole(_))) {
+                AxisKind::Whole
+            } else if all(|value| matches!(value, Scalar::Whole(_) | Scalar::Real(_))) {
+                AxisKind::Real
+            } else {
+                AxisKind::Text
+            };
+            Self { name: name.clone(), kind }
+        };
+        names.iter().enumerate().map(column).collect()
+    }
+}
+
 /// Makes the columns that say which run: every axis of the grid. Indices are into `cells` and
-/// `seeds`; `coordinates` are names of columns.
+/// `seeds`, which need not be all of the grid's.
 ///
 /// # Errors
 ///
 /// When polars refuses, which would be our fault.
 pub fn axes_frame(
     cells: &[&CellKey],
-    coordinates: &[String],
+    coordinates: &[AxisColumn],
     seeds: &[u64],
     runs: &[RunIndex],
 ) -> Result<DataFrame, TableError> {
@@ -128,40 +173,47 @@ pub fn axes_frame(
         text("algorithm_parameters", parameters),
         real("rate_rps", runs, |run| cells[run.cell].rate_rps),
     ];
-    for (at, name) in coordinates.iter().enumerate() {
-        columns.push(coordinate_column(name, cells, at, runs));
+    for (at, axis) in coordinates.iter().enumerate() {
+        columns.push(coordinate_column(axis, cells, at, runs));
     }
     columns.push(whole("seed", runs, |run| Some(seeds[run.seed])));
     columns.push(whole("draw", runs, |run| u64::try_from(run.seed).ok()));
     Ok(DataFrame::new(runs.len(), columns)?)
 }
 
-/// Makes the column of an axis, of the narrowest type that all values have: truths, whole numbers,
-/// numbers, else texts.
-fn coordinate_column(name: &str, cells: &[&CellKey], at: usize, runs: &[RunIndex]) -> Column {
-    let values = || cells.iter().map(|cell| &cell.coordinates[at]);
-    let all =
-        |fits: fn(&Scalar) -> bool| values().all(|value| *value == Scalar::Null || fits(value));
+fn coordinate_column(
+    axis: &AxisColumn,
+    cells: &[&CellKey],
+    at: usize,
+    runs: &[RunIndex],
+) -> Column {
     let own = |run: &RunIndex| &cells[run.cell].coordinates[at];
-    let name = PlSmallStr::from(name);
-    if all(|value| matches!(value, Scalar::Truth(_))) {
-        let truth = |run| if let Scalar::Truth(truth) = own(run) { Some(*truth) } else { None };
-        Column::new(name, runs.iter().map(truth).collect::<Vec<_>>())
-    } else if all(|value| matches!(value, Scalar::Whole(_))) {
-        let whole = |run| if let Scalar::Whole(number) = own(run) { Some(*number) } else { None };
-        Column::new(name, runs.iter().map(whole).collect::<Vec<_>>())
-    } else if all(|value| matches!(value, Scalar::Whole(_) | Scalar::Real(_))) {
-        let real = |run| match own(run) {
-            Scalar::Whole(number) => Some(*number as f64),
-            Scalar::Real(number) => Some(*number),
-            Scalar::Null | Scalar::Truth(_) | Scalar::Text(_) => None,
-        };
-        Column::new(name, runs.iter().map(real).collect::<Vec<_>>())
-    } else {
-        let by_cell: Vec<Option<String>> =
-            values().map(|value| (*value != Scalar::Null).then(|| value.to_string())).collect();
-        let text = |run: &RunIndex| by_cell[run.cell].as_deref();
-        Column::new(name, runs.iter().map(text).collect::<Vec<_>>())
+    let name = PlSmallStr::from(axis.name.as_str());
+    match axis.kind {
+        AxisKind::Truth => {
+            let truth = |run| if let Scalar::Truth(truth) = own(run) { Some(*truth) } else { None };
+            Column::new(name, runs.iter().map(truth).collect::<Vec<_>>())
+        }
+        AxisKind::Whole => {
+            let whole =
+                |run| if let Scalar::Whole(number) = own(run) { Some(*number) } else { None };
+            Column::new(name, runs.iter().map(whole).collect::<Vec<_>>())
+        }
+        AxisKind::Real => {
+            let real = |run| match own(run) {
+                Scalar::Whole(number) => Some(*number as f64),
+                Scalar::Real(number) => Some(*number),
+                Scalar::Null | Scalar::Truth(_) | Scalar::Text(_) => None,
+            };
+            Column::new(name, runs.iter().map(real).collect::<Vec<_>>())
+        }
+        AxisKind::Text => {
+            let values = cells.iter().map(|cell| &cell.coordinates[at]);
+            let by_cell: Vec<Option<String>> =
+                values.map(|value| (*value != Scalar::Null).then(|| value.to_string())).collect();
+            let text = |run: &RunIndex| by_cell[run.cell].as_deref();
+            Column::new(name, runs.iter().map(text).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -231,8 +283,9 @@ pub fn in_order_of(like: &DataFrame, table: &DataFrame) -> Result<DataFrame, Tab
 /// # Errors
 ///
 /// When polars refuses, which would be our fault.
-pub fn text_column(name: &str, values: Vec<&str>) -> Result<DataFrame, TableError> {
+pub fn text_column<T: AsRef<str>>(name: &str, values: &[T]) -> Result<DataFrame, TableError> {
     let height = values.len();
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
     Ok(DataFrame::new(height, vec![Column::new(PlSmallStr::from(name), values)])?)
 }
 

@@ -4,8 +4,8 @@ use polars::prelude::{Column, DataFrame, PlSmallStr};
 
 use crate::metrics::METRICS;
 
-use super::cells::CELL_COLUMNS;
-use super::rows::{take, texts};
+use super::cells::{CELL_COLUMNS, metrics};
+use super::rows::take;
 use super::runs::runs_frame;
 use super::write::TableError;
 
@@ -14,21 +14,28 @@ const STATISTICS: [&str; 5] = ["n", "mean", "sd", "ci_lo", "ci_hi"];
 
 /// Makes the wide table of cells from the long one: the columns before `metric`, which say which
 /// cell, `n_failed`, and for each metric the columns `<metric>_n`, `_mean`, `_sd`, `_ci_lo` and
-/// `_ci_hi`.
+/// `_ci_hi`. `slo_terms` are the columns of the SLO.
 ///
 /// # Errors
 ///
 /// When `cells` is not a table of [`cells_frame`](super::cells_frame).
-pub fn wide_cells_frame(cells: &DataFrame) -> Result<DataFrame, TableError> {
-    let metrics = metrics_of(cells)?;
-    let per_cell = metrics.len().max(1);
-    let rows_of = |metric: usize| (metric..cells.height()).step_by(per_cell).collect::<Vec<_>>();
+pub fn wide_cells_frame(cells: &DataFrame, slo_terms: &[String]) -> Result<DataFrame, TableError> {
+    let metrics = metrics(slo_terms);
+    let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
+    side_by_side(cells, &names)
+}
+
+/// Puts the rows of a cell, one for each of `metrics`, beside one another.
+fn side_by_side(cells: &DataFrame, metrics: &[&str]) -> Result<DataFrame, TableError> {
+    let rows_of =
+        |metric: usize| (metric..cells.height()).step_by(metrics.len().max(1)).collect::<Vec<_>>();
     let first = take(cells, &rows_of(0))?;
     let axes = first.columns().iter().take_while(|column| column.name() != "metric");
     let mut columns: Vec<Column> = axes.cloned().collect();
     columns.push(first.column("n_failed")?.clone());
+    let statistics = cells.select(STATISTICS)?;
     for (place, metric) in metrics.iter().enumerate() {
-        let own = take(cells, &rows_of(place))?;
+        let own = take(&statistics, &rows_of(place))?;
         for statistic in STATISTICS {
             let name = PlSmallStr::from(format!("{metric}_{statistic}"));
             columns.push(own.column(statistic)?.clone().with_name(name));
@@ -54,22 +61,11 @@ pub fn is_column(name: &str, slo_terms: &[String]) -> bool {
         || names(runs_frame(&[], &[], slo_terms))
 }
 
-/// The metrics of the first cell: every cell has the same ones, in the same order.
-fn metrics_of(cells: &DataFrame) -> Result<Vec<String>, TableError> {
-    let mut metrics: Vec<String> = Vec::new();
-    for metric in texts(cells, "metric")? {
-        if metrics.first().is_some_and(|first| first == metric) {
-            break;
-        }
-        metrics.push(metric.to_owned());
-    }
-    Ok(metrics)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::sample::reals;
+    use crate::tables::texts;
 
     #[test]
     fn a_cell_is_a_row_and_a_metric_five_columns() {
@@ -85,7 +81,8 @@ mod tests {
             real("ci_lo", [Some(0.5), None, Some(2.5), None]),
             real("ci_hi", [Some(1.5), None, Some(3.5), None]),
         ];
-        let wide = wide_cells_frame(&DataFrame::new(4, columns).unwrap()).unwrap();
+        let cells = DataFrame::new(4, columns).unwrap();
+        let wide = side_by_side(&cells, &["ttft_ms", "load_ratio"]).unwrap();
         assert_eq!(texts(&wide, "cell_id").unwrap(), ["a", "b"]);
         assert_eq!((wide.height(), wide.width()), (2, 2 + 2 * 5));
         assert_eq!(reals(&wide, "ttft_ms_mean"), [Some(1.0), Some(3.0)]);

@@ -31,7 +31,7 @@ impl Metadata {
 
 impl TableError {
     /// A table that is not as it must be.
-    pub(super) fn wrong(message: String) -> Self {
+    pub(crate) fn wrong(message: String) -> Self {
         Self(PolarsError::ComputeError(message.into()))
     }
 }
@@ -42,12 +42,12 @@ pub struct Metadata(pub Vec<(String, String)>);
 
 /// Writes one table as Parquet and as CSV, a batch of rows at a time: no more than a batch is in
 /// memory.
-pub struct TwoWriters<'o> {
-    parquet: BatchedWriter<&'o mut dyn Write>,
-    csv: &'o mut dyn Write,
+pub struct TwoWriters<W: Write> {
+    parquet: BatchedWriter<W>,
+    csv: W,
 }
 
-impl<'o> TwoWriters<'o> {
+impl<W: Write> TwoWriters<W> {
     /// Begins the files of a table whose columns are those of `like`.
     ///
     /// # Errors
@@ -56,11 +56,11 @@ impl<'o> TwoWriters<'o> {
     pub fn begin(
         like: &DataFrame,
         metadata: &Metadata,
-        parquet: &'o mut dyn Write,
-        csv: &'o mut dyn Write,
+        parquet: W,
+        mut csv: W,
     ) -> Result<Self, TableError> {
         let mut none = like.clear();
-        CsvWriter::new(&mut *csv).finish(&mut none)?;
+        CsvWriter::new(&mut csv).finish(&mut none)?;
         let parquet = writer(&metadata.describing(&none), parquet).batched(none.schema())?;
         Ok(Self { parquet, csv })
     }
@@ -73,8 +73,7 @@ impl<'o> TwoWriters<'o> {
     pub fn write(&mut self, rows: &mut DataFrame) -> Result<(), TableError> {
         rows.rechunk_mut();
         self.parquet.write_batch(rows)?;
-        CsvWriter::new(&mut *self.csv).include_header(false).finish(rows)?;
-        Ok(())
+        write_csv_rows(rows, &mut self.csv)
     }
 
     /// Ends the files.
@@ -82,9 +81,10 @@ impl<'o> TwoWriters<'o> {
     /// # Errors
     ///
     /// When they can't be written.
-    pub fn finish(self) -> Result<(), TableError> {
+    pub fn finish(mut self) -> Result<(), TableError> {
+        // This flushes, too.
         self.parquet.finish()?;
-        Ok(())
+        Ok(self.csv.flush().map_err(PolarsError::from)?)
     }
 }
 
@@ -123,7 +123,7 @@ pub fn write_small_parquet(
     Ok(())
 }
 
-fn writer<'a>(metadata: &Metadata, out: &'a mut dyn Write) -> ParquetWriter<&'a mut dyn Write> {
+fn writer<W: Write>(metadata: &Metadata, out: W) -> ParquetWriter<W> {
     let mut pairs = vec![("routesim.schema_version".to_owned(), SCHEMA_VERSION.to_owned())];
     pairs.extend(metadata.0.iter().cloned());
     ParquetWriter::new(out)
@@ -138,5 +138,15 @@ fn writer<'a>(metadata: &Metadata, out: &'a mut dyn Write) -> ParquetWriter<&'a 
 /// When `out` can't take it.
 pub fn write_csv(frame: &mut DataFrame, out: &mut dyn Write) -> Result<(), TableError> {
     CsvWriter::new(out).finish(frame)?;
+    Ok(())
+}
+
+/// Writes the rows of a table as [`write_csv`] does, without the names of its columns.
+///
+/// # Errors
+///
+/// When `out` can't take them.
+pub fn write_csv_rows(frame: &mut DataFrame, out: &mut dyn Write) -> Result<(), TableError> {
+    CsvWriter::new(out).include_header(false).finish(frame)?;
     Ok(())
 }

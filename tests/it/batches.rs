@@ -79,6 +79,12 @@ fn table(grid: &Grid, rows: &[RunRow]) -> Frame {
         .unwrap()
 }
 
+/// The answers of a table of runs.
+fn answers(grid: &Grid, runs: &Frame) -> Vec<Answer> {
+    let cells = CellAnswer::read(grid, 0..grid.num_cells(), &RunsReader::new(runs)).unwrap();
+    Answer::of(grid, cells)
+}
+
 #[test]
 fn rows_depend_neither_on_threads_nor_on_the_other_runs() {
     let grid = grid("threads");
@@ -187,9 +193,16 @@ fn axes_come_from_the_plan_and_results_from_the_rows() {
     rows.sort_by_key(|row| row.index);
     let terms = grid.slo_columns();
     let results = results_frame(&rows, &terms).unwrap();
-    let joined = side_by_side(&grid.axes(&some).unwrap(), &results).unwrap();
+    let axes =
+        |runs: &[RunIndex]| grid.axes(0..grid.num_cells(), &grid.axis_columns(), runs).unwrap();
+    let joined = side_by_side(&axes(&some), &results).unwrap();
     assert!(joined.equals_missing(&runs_frame(&rows, &grid.coordinates, &terms).unwrap()));
-    assert!(side_by_side(&grid.axes(&some[1..]).unwrap(), &results).is_err(), "a row short");
+    assert!(side_by_side(&axes(&some[1..]), &results).is_err(), "a row short");
+    // Of the last cells alone, the last rows.
+    let last = grid.num_cells() - 2;
+    let own: Vec<RunIndex> = some.iter().copied().filter(|run| run.cell >= last).collect();
+    let of_last = grid.axes(last..grid.num_cells(), &grid.axis_columns(), &own).unwrap();
+    assert!(of_last.equals_missing(&axes(&some).tail(Some(own.len()))));
 }
 
 #[test]
@@ -200,8 +213,8 @@ fn the_table_in_any_order_gives_the_same_answer() {
     let sorted = table(&grid, &rows);
     let as_they_came = runs_frame(&rows, &grid.coordinates, &grid.slo_columns()).unwrap();
     assert!(!sorted.equals_missing(&as_they_came), "another order");
-    let answers = Answer::of(&grid, &sorted).unwrap();
-    assert!(answers == Answer::of(&grid, &as_they_came).unwrap(), "to the last bit");
+    let answers = answers(&grid, &sorted);
+    assert!(answers == self::answers(&grid, &as_they_came), "to the last bit");
     assert!(!sweep_text(&grid, &answers).contains("INCOMPLETE"));
     let json = answers_json(&grid, &answers);
     assert!(json.get("incomplete").is_none());
@@ -215,7 +228,7 @@ fn an_answer_says_what_is_missing() {
     let some: Vec<RunIndex> =
         [0, 6, 7, 8].into_iter().map(|at| grid.runs().nth(at).unwrap()).collect();
     let rows = execute(&grid, &some, 2);
-    let answers = Answer::of(&grid, &table(&grid, &rows)).unwrap();
+    let answers = answers(&grid, &table(&grid, &rows));
     assert_eq!(answers.len(), 4);
     let answer = answers.iter().find(|a| a.config == "large" && a.algorithm == "round_robin");
     let [four, eight, twelve] = &answer.unwrap().cells[..] else { panic!("{answer:?}") };

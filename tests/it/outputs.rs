@@ -54,6 +54,43 @@ fn table(path: &Path) -> Frame {
     ParquetFile::open(&fs::read(path).unwrap()).unwrap().rows(None).unwrap()
 }
 
+/// One-seed runs of a moment each, at these rates.
+fn many_cells(folder: &Path, name: &str, rates: &str) {
+    let text = format!(
+        "schema = 1\nname = \"{name}\"\n[grid]\nconfigs = [\"fleet.toml\"]\n\
+         algorithms = [\"round_robin\"]\nrates = {rates}\n[workload]\nduration_s = 0.5\n\
+         [workload.generator]\n[slo]\nttft_p95_ms = 500\n[output]\nbatch_means = true\n"
+    );
+    fs::write(folder.join("tables.toml"), text).unwrap();
+}
+
+#[test]
+fn tables_of_many_cells_are_written_in_pieces_that_nobody_sees() {
+    let folder = folder("pieces");
+    many_cells(&folder, "all", "{ start = 20, stop = 1119, step = 1 }");
+    run(&folder, "all", &[]);
+    let all = folder.join("all");
+    for (name, rows) in [("runs", 1_100), ("cells_wide", 1_100)] {
+        assert_eq!(table(&all.join(format!("{name}.parquet"))).height(), rows);
+        let csv = fs::read_to_string(all.join(format!("{name}.csv"))).unwrap();
+        assert_eq!(csv.lines().count(), 1 + rows, "{name}: one line of names");
+    }
+    let printed = command(&folder, "all", &["merge", "--format", "csv"]).stdout;
+    assert!(printed == fs::read(all.join("cells.csv")).unwrap());
+    // A cell's rows are what they are without the others.
+    many_cells(&folder, "last", "{ start = 1110, stop = 1119, step = 1 }");
+    run(&folder, "last", &[]);
+    for name in ["runs", "cells", "cells_wide", "batches"] {
+        let lines = |out: &str| {
+            let csv = fs::read_to_string(folder.join(out).join(format!("{name}.csv"))).unwrap();
+            csv.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (all, last) = (lines("all"), lines("last"));
+        assert_eq!(all[0], last[0], "{name}");
+        assert_eq!(all[all.len() - last.len() + 1..], last[1..], "{name}");
+    }
+}
+
 /// The files of requests, by name.
 fn request_files(out: &Path) -> BTreeMap<String, PathBuf> {
     let mut files = BTreeMap::new();

@@ -7,7 +7,7 @@ use super::Where;
 use super::job::Job;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::print;
-use crate::store::Index;
+use crate::store::{Index, RunId};
 use crate::sweep::{Difference, nearest, run_id};
 
 /// Says what a run or a cell depends on, whether it is done, and what sets it apart from those
@@ -26,7 +26,7 @@ pub(super) fn explain(place: &Where, id: &str) -> Result<Exit, CliError> {
 /// Returns the cell of the grid that an id or a label stands for, and the seed of a run.
 fn find(job: &Job, id: &str) -> Option<(usize, Option<u64>)> {
     let seeds = &job.grid.manifest.seeds;
-    let run = job.plan.run_ids().position(|run_id| run_id == id);
+    let run = RunId::parse(id).and_then(|id| job.plan.run_ids().position(|own| own == id));
     if let Some(run) = run {
         return Some((run / seeds.len(), Some(seeds[run % seeds.len()])));
     }
@@ -47,7 +47,7 @@ fn of_grid(
     let label = &job.grid.cells()[cell].key.label;
     let seeds = &job.grid.manifest.seeds;
     let seeds = seed.map_or(seeds.clone(), |seed| vec![seed]);
-    let done = |cell_id: &str, seed: u64| index.status(&run_id(cell_id, seed)).is_some();
+    let done = |cell_id: &str, seed: u64| index.has_run(run_id(cell_id, seed));
     let num_done = seeds.iter().filter(|seed| done(cell_id, **seed)).count();
     let mut text = format!("cell {cell_id}: {label}\n");
     for seed in &seeds {
@@ -84,9 +84,12 @@ fn elsewhere(
     id: &str,
 ) -> Result<String, CliError> {
     let seeds = &job.grid.manifest.seeds;
-    let of = |cell: &str| cell == id || seeds.iter().any(|seed| run_id(cell, *seed) == id);
+    let run = RunId::parse(id);
+    let of_run = |cell: &str| seeds.iter().any(|seed| Some(run_id(cell, *seed)) == run);
+    let of = |cell: &str| cell == id || of_run(cell);
     let Some((cell, spec)) = kept.iter().find(|(cell, _)| of(cell)) else {
-        let known = if index.status(id).is_some() { ", but its results are kept" } else { "" };
+        let is_kept = run.is_some_and(|run| index.has_run(run));
+        let known = if is_kept { ", but its results are kept" } else { "" };
         let message = format!("{id}: no run or cell of this manifest{known}");
         let hint = "`plan --list` names the cells; column run_id of runs.parquet the runs";
         return Err(CliError::new(message).hint(hint));

@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::results::ResultFiles;
 use crate::cli::signals::{watch_interrupt, watch_stop};
-use crate::store::{Damaged, Index, Store, StoreError, Stored};
+use crate::store::{Damaged, Index, RunId, Store, StoreError, Stored};
 use crate::sweep::{
     Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
     ManifestError, Plan, Pool, RequestFiles, StopFlag, engine_fingerprint,
@@ -126,7 +126,7 @@ impl Job {
     }
 
     /// Returns whether the files that a run has of its own are there, if the manifest asks for any.
-    fn has_files(&self, run_id: &str) -> bool {
+    fn has_files(&self, run_id: RunId) -> bool {
         let asked = self.grid.manifest.output.requests;
         !asked || self.store.has_requests(&self.fingerprint, run_id)
     }
@@ -234,7 +234,7 @@ impl Job {
         timings.sort_by_key(|(run, _)| *run);
         let mut ids = self.grid.runs().zip(self.plan.run_ids());
         let named = |(run, timing): (RunIndex, TimingRow)| {
-            let id = ids.find(|(own, _)| *own == run).map(|(_, id)| id.to_owned());
+            let id = ids.find(|(own, _)| *own == run).map(|(_, id)| id.to_string());
             TimingRow { run_id: id.unwrap_or_default(), ..timing }
         };
         timings.into_iter().map(named).collect()

@@ -1,21 +1,15 @@
 //! Running a manifest, or what is left of it, and the tables of all.
 
 use super::job::{Executed, How, Job};
-use super::look::shape;
 use super::provenance::{Clock, metadata, provenance};
-use super::{Format, MergeArgs, RunArgs};
+use super::show::{Made, failures, show};
+use super::{MergeArgs, RunArgs};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{OutputFile, print, remark};
-use crate::cli::results::{ResultFiles, Results, are_current};
+use crate::cli::output::{OutputFile, remark};
+use crate::cli::results::are_current;
 use crate::cli::signals::{nothing_written, watch_interrupt};
-use crate::cli::warnings::{FEWEST_FOR_P99, warn};
-use crate::report::{answers_json, sweep_text};
-use crate::store::Stored;
-use crate::sweep::{Answer, ExecutionSpec, Gathered, Shard};
-use crate::tables::{
-    RunRow, RunsReader, TimingRow, cells_frame, timing_frame, wide_cells_frame, write_csv,
-    write_parquet,
-};
+use crate::sweep::{ExecutionSpec, Gathered, Shard};
+use crate::tables::{RunRow, TimingRow, timing_frame, write_parquet};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
@@ -31,11 +25,11 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     // The results are for the tables, which a shard does not make.
     let (stored, to_do) = if shard == Shard::WHOLE {
         let stored = job.read()?;
-        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.row(id).is_some()));
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.has_run(id)));
         (Some(stored).filter(|_| to_do.is_empty()), to_do)
     } else {
         let index = job.index()?;
-        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.status(id).is_some()));
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.has_run(id)));
         (None, to_do)
     };
     let own = job.plan.to_do(&job.grid, part, |_| false).len();
@@ -65,11 +59,11 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
     };
     let stored = stored.map_or_else(|| job.read(), Ok)?;
-    let gathered = job.plan.gather(&job.grid, &stored, &executed.failed)?;
+    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &executed.failed);
     let timed = write_timings(&job, &executed.timings);
     let made = Made { pool_threads: pool.threads(), clock };
     let files = (!is_current(&job, &made, ended.ran)).then_some(files);
-    let exit = show(&job, files, (&stored, gathered), args.format, &made)?;
+    let exit = show(&job, files, (&stored, &gathered), args.format, &made)?;
     tell_ended(&executed);
     // The answer comes before a word on a full disk.
     timed?;
@@ -128,11 +122,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     let clock = Clock::start();
     let job = Job::open(&args.place)?;
     let stored = job.read()?;
-    let gathered = job.plan.gather(&job.grid, &stored, &[])?;
-    if gathered.missing > 0 && !args.allow_partial {
+    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &[]);
+    if gathered.missing() > 0 && !args.allow_partial {
         let folder = job.store.root().display();
-        let message =
-            format!("{folder}: {} of {} runs are missing", gathered.missing, job.plan.len());
+        let (missing, all) = (gathered.missing(), job.plan.len());
+        let message = format!("{folder}: {missing} of {all} runs are missing");
         let hint = "run the sweep again without --shard to do them, or give --allow-partial";
         CliError::new(message).hint(hint).report();
         return Ok(Exit::FailedRuns);
@@ -140,86 +134,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     job.store.claim(&job.grid.manifest.name)?;
     let files = job.result_files()?;
     let made = Made { pool_threads: 1, clock };
-    show(&job, Some(files), (&stored, gathered), args.format, &made)
+    show(&job, Some(files), (&stored, &gathered), args.format, &made)
 }
 
 /// Whether nothing ran and the tables are there as they would be written.
 fn is_current(job: &Job, made: &Made, ran: usize) -> bool {
     let now = provenance(job, &made.clock, made.pool_threads, (0, 0));
     ran == 0 && are_current(job.store.root(), &job.grid.manifest.text, &now)
-}
-
-/// How the results were made.
-struct Made {
-    pool_threads: usize,
-    clock: Clock,
-}
-
-fn show(
-    job: &Job,
-    files: Option<ResultFiles>,
-    (stored, gathered): (&Stored, Gathered),
-    format: Format,
-    made: &Made,
-) -> Result<Exit, CliError> {
-    let (grid, runs) = (&job.grid, gathered.runs);
-    let reader = RunsReader::new(&runs);
-    let ran = reader.all()?;
-    let (_, failed_runs) = ran.by_status()?;
-    let failed = failed_runs.len();
-    let seconds = made.clock.seconds();
-    let cells = || cells_frame(&runs, &grid.coordinates, &grid.slo_columns());
-    let written = match files {
-        None => Ok(()),
-        Some(files) => {
-            let mut cells = cells()?;
-            let counts = (failed, gathered.missing);
-            files.finish(Results {
-                wide: &mut wide_cells_frame(&cells)?,
-                cells: &mut cells,
-                runs: &mut runs.clone(),
-                stored: (&job.store, stored),
-                metadata: &metadata(grid, &job.inputs),
-                manifest: &grid.manifest.text,
-                provenance: provenance(job, &made.clock, made.pool_threads, counts),
-            })
-        }
-    };
-    let answers = Answer::of(grid, &runs)?;
-    match format {
-        Format::Text => print(&sweep_text(grid, &answers))?,
-        Format::Json => print(&format!("{:#}\n", answers_json(grid, &answers)))?,
-        Format::Csv => {
-            let mut csv = Vec::new();
-            write_csv(&mut cells()?, &mut csv)?;
-            print(&String::from_utf8_lossy(&csv))?;
-        }
-    }
-    // The answer was paid for: a full disk does not take it away.
-    written?;
-    if let Some(fewest) =
-        ran.fewest_finished()?.filter(|run| run.measured.finished < FEWEST_FOR_P99)
-    {
-        warn([(format!("{}, seed {}", fewest.cell_label, fewest.seed), &fewest)]);
-    }
-    let folder = job.store.root().display();
-    let of = match gathered.missing {
-        0 => String::new(),
-        missing => format!(", {missing} of them missing"),
-    };
-    remark(&format!("{}{of} in {seconds:.1} s; tables in {folder}", shape(grid)));
-    let first = failed_runs.first(3)?;
-    failures(first.iter().map(|run| (run.cell_label.clone(), run.seed, run.error.as_ref())));
-    if failed > first.len() {
-        remark(&format!("and {} more: column `error` of runs.parquet", failed - first.len()));
-    }
-    Ok(if failed + gathered.missing > 0 { Exit::FailedRuns } else { Exit::Success })
-}
-
-/// Says why runs failed: of the first three.
-fn failures<'r>(failed: impl Iterator<Item = (String, u64, Option<&'r String>)>) {
-    for (cell, seed, error) in failed.take(3) {
-        let error = error.map_or("", String::as_str);
-        remark(&format!("failed: {cell} seed {seed}: {error}"));
-    }
 }

@@ -1,8 +1,8 @@
 //! Details beside results: what any part has of a run counts, and they are no part of the results.
 
 use super::*;
-use crate::tables::Detail;
 use crate::tables::detail_sample::{list, with_detail};
+use crate::tables::{Detail, ParquetFile, texts};
 
 const LISTS: [&[i64]; 2] = [&[1, 2, 3], &[]];
 
@@ -14,8 +14,8 @@ fn with(details: &[Detail]) -> Frame {
 }
 
 fn lists(store: &Store, stored: &Stored, detail: Detail) -> [Vec<i64>; 2] {
-    let details = store.details(stored, detail, &["b", "a"]).unwrap();
-    assert_eq!(texts(&details, RUN_ID).unwrap(), ["b", "a"], "as asked for");
+    let details = store.details(stored, detail, &["b", "a"].map(id)).unwrap();
+    // As asked for.
     [1, 0].map(|row| list(&details, &detail.columns()[0], row))
 }
 
@@ -36,8 +36,7 @@ fn the_richer_of_two_equal_results_counts_whichever_came_first() {
         for detail in Detail::ALL {
             assert_eq!(lists(&store, &stored, detail), LISTS.map(<[i64]>::to_vec));
         }
-        let names: Vec<&str> = stored.frame.get_column_names().iter().map(|n| n.as_str()).collect();
-        assert!(!names.contains(&Detail::ALL[0].columns()[0].as_str()), "lists stay in the files");
+        assert!(!columns(&stored).contains(&Detail::ALL[0].columns()[0].as_str()), "not read yet");
         let mut index = store.index(ENGINE).unwrap();
         index.require(&Detail::ALL);
         assert_eq!(index.len(), 2);
@@ -65,8 +64,8 @@ fn a_run_without_what_is_asked_for_is_not_done() {
         index.require(asked);
         for run_id in ["a", "b", "c", "d", "e"] {
             let is_done = done.contains(&run_id);
-            assert_eq!(stored.row(run_id).is_some(), is_done, "{asked:?} {run_id}");
-            assert_eq!(index.status(run_id).is_some(), is_done, "{asked:?} {run_id}");
+            assert_eq!(stored.has_run(id(run_id)), is_done, "{asked:?} {run_id}");
+            assert_eq!(index.has_run(id(run_id)), is_done, "{asked:?} {run_id}");
         }
         assert_eq!((stored.len(), index.len()), (done.len(), done.len()));
     }
@@ -77,9 +76,9 @@ fn results_have_one_hash_with_details_and_without() {
     let folder = Folder::new("hashes");
     let store = folder.store();
     let hash = |details: &[Detail], engine: &str| {
-        store.commit(with(details), engine).unwrap();
-        let stored = store.read(engine).unwrap();
-        texts(&stored.frame, RESULT_HASH).unwrap().join(" ")
+        let part = fs::read(store.commit(with(details), engine).unwrap()).unwrap();
+        let rows = ParquetFile::open(&part).unwrap().rows(Some(&[RESULT_HASH])).unwrap();
+        texts(&rows, RESULT_HASH).unwrap().join(" ")
     };
     assert_eq!(hash(&[], "plain"), hash(&Detail::ALL, "rich"));
 }
@@ -93,7 +92,7 @@ fn two_details_of_one_run_name_both_files() {
     let other = with_detail(&runs(&["a"], 1.0), Detail::Histograms, &[Some(other)]);
     let two = store.commit(other, ENGINE).unwrap();
     let text = store.read(ENGINE).unwrap_err().to_string();
-    assert!(text.contains("run a has different results"), "{text}");
+    assert!(text.contains(&format!("run {} has different results", id("a"))), "{text}");
     assert!([one, two].iter().all(|path| text.contains(path.to_str().unwrap())), "{text}");
 }
 
@@ -104,7 +103,7 @@ fn a_part_that_is_hurt_meanwhile_is_named() {
     let part = store.commit(with(&[Detail::Histograms]), ENGINE).unwrap();
     let stored = store.read(ENGINE).unwrap();
     fs::write(&part, "x").unwrap();
-    let error = store.details(&stored, Detail::Histograms, &["a"]).unwrap_err();
+    let error = store.details(&stored, Detail::Histograms, &[id("a")]).unwrap_err();
     assert!(error.to_string().contains(part.to_str().unwrap()), "{error}");
     assert!(error.hint().is_some());
 }
@@ -113,10 +112,11 @@ fn a_part_that_is_hurt_meanwhile_is_named() {
 fn requests_of_a_run_are_one_engines() {
     let folder = Folder::new("requests");
     let store = folder.store();
-    assert!(!store.has_requests(ENGINE, "ab12"));
-    store.put_requests(ENGINE, "ab12", b"rows").unwrap();
-    assert!(store.has_requests(ENGINE, "ab12") && !store.has_requests("other", "ab12"));
-    let path = folder.0.join("requests").join(ENGINE).join("ab/ab12.parquet");
+    let run = RunId::parse("ab00000000000012").unwrap();
+    assert!(!store.has_requests(ENGINE, run));
+    store.put_requests(ENGINE, run, b"rows").unwrap();
+    assert!(store.has_requests(ENGINE, run) && !store.has_requests("other", run));
+    let path = folder.0.join("requests").join(ENGINE).join("ab/ab00000000000012.parquet");
     assert_eq!(fs::read(&path).unwrap(), b"rows");
     let left = path.with_file_name(".tmp-77-0");
     fs::write(&left, "half").unwrap();

@@ -129,7 +129,7 @@ fn ids_are_what_they_were() {
     let guide = id(&config(CONFIG), "\"round_robin\"", none);
     let tuned = "{ name = \"prefix_aware\", cache_weight = 0.7 }";
     let ids = [
-        run_id(&guide, 42),
+        run_id(&guide, 42).to_string(),
         guide,
         id(&config(PRESET), tuned, none),
         id(&config(DISAGGREGATED), "\"least_kv\"", none),

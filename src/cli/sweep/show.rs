@@ -1,0 +1,170 @@
+//! The tables and the answer of what is done.
+
+use super::Format;
+use super::job::Job;
+use super::look::shape;
+use super::provenance::{Clock, metadata, provenance};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{print, print_with, remark};
+use crate::cli::results::{ResultFiles, ResultWriters, Tables};
+use crate::cli::warnings::{FEWEST_FOR_P99, warn};
+use crate::report::{answers_json, sweep_text};
+use crate::store::Stored;
+use crate::sweep::{Answer, Block, CellAnswer, Gathered, Grid};
+use crate::tables::{
+    Frame, RunFacts, RunsReader, TableError, cells_frame, wide_cells_frame, write_csv,
+    write_csv_rows,
+};
+
+/// Failed runs whose cause is told.
+const MOST_TOLD: usize = 3;
+
+/// How the results were made.
+pub(super) struct Made {
+    pub(super) pool_threads: usize,
+    pub(super) clock: Clock,
+}
+
+/// What is to be said of the runs.
+#[derive(Default)]
+struct Seen {
+    cells: Vec<CellAnswer>,
+    failed: usize,
+    /// The first of them.
+    told: Vec<RunFacts>,
+    /// The run with the fewest measured requests that finished.
+    fewest: Option<RunFacts>,
+}
+
+/// Writes the tables into `files`, if they are to be written, and prints the answer.
+pub(super) fn show(
+    job: &Job,
+    files: Option<ResultFiles>,
+    (stored, gathered): (&Stored, &Gathered<'_>),
+    format: Format,
+    made: &Made,
+) -> Result<Exit, CliError> {
+    let grid = &job.grid;
+    let mut seen = Seen::default();
+    let mut writers = files.map(|files| begin(job, files, (stored, gathered))).transpose()?;
+    // The answer was paid for: a full disk does not take it away.
+    let mut written = Ok(());
+    for block in gathered.blocks() {
+        let mut block = block?;
+        seen.add(grid, &block)?;
+        if let (Some(writers), Ok(())) = (&mut writers, &written) {
+            written = write(grid, writers, &mut block);
+        }
+    }
+    let seconds = made.clock.seconds();
+    let counts = (seen.failed, gathered.missing());
+    let written = written.and_then(|()| match writers {
+        None => Ok(()),
+        Some(writers) => {
+            let provenance = provenance(job, &made.clock, made.pool_threads, counts);
+            writers.finish(&grid.manifest.text, provenance)
+        }
+    });
+    let answers = Answer::of(grid, std::mem::take(&mut seen.cells));
+    match format {
+        Format::Text => print(&sweep_text(grid, &answers))?,
+        Format::Json => print(&format!("{:#}\n", answers_json(grid, &answers)))?,
+        Format::Csv => print_cells(grid, gathered)?,
+    }
+    written?;
+    seen.warn();
+    let folder = job.store.root().display();
+    let of = match gathered.missing() {
+        0 => String::new(),
+        missing => format!(", {missing} of them missing"),
+    };
+    remark(&format!("{}{of} in {seconds:.1} s; tables in {folder}", shape(grid)));
+    let told = seen.told.iter();
+    failures(told.map(|run| (run.cell_label.clone(), run.seed, run.error.as_ref())));
+    if seen.failed > seen.told.len() {
+        let more = seen.failed - seen.told.len();
+        remark(&format!("and {more} more: column `error` of runs.parquet"));
+    }
+    let all_well = seen.failed + gathered.missing() == 0;
+    Ok(if all_well { Exit::Success } else { Exit::FailedRuns })
+}
+
+impl Seen {
+    fn add(&mut self, grid: &Grid, block: &Block) -> Result<(), TableError> {
+        let reader = RunsReader::new(&block.runs);
+        self.cells.extend(CellAnswer::read(grid, block.cells.clone(), &reader)?);
+        let runs = reader.all()?;
+        let (_, failed) = runs.by_status()?;
+        self.failed += failed.len();
+        self.told.extend(failed.first(MOST_TOLD - self.told.len())?);
+        let finished = |run: &RunFacts| run.measured.finished;
+        if let Some(run) = runs.fewest_finished()?
+            && self.fewest.as_ref().is_none_or(|fewest| finished(&run) < finished(fewest))
+        {
+            self.fewest = Some(run);
+        }
+        Ok(())
+    }
+
+    fn warn(&self) {
+        let few = self.fewest.iter().filter(|run| run.measured.finished < FEWEST_FOR_P99);
+        warn(few.map(|run| (format!("{}, seed {}", run.cell_label, run.seed), run)));
+    }
+}
+
+fn begin<'a>(
+    job: &'a Job,
+    files: ResultFiles,
+    (stored, gathered): (&'a Stored, &Gathered<'_>),
+) -> Result<ResultWriters<'a>, CliError> {
+    let mut none = gathered.none()?;
+    let [mut cells, mut wide] = of_cells(&job.grid, &none.runs)?;
+    let like = Tables { block: &mut none, cells: &mut cells, wide: &mut wide };
+    files.begin((&job.store, stored), like, &metadata(&job.grid, &job.inputs))
+}
+
+fn write(grid: &Grid, writers: &mut ResultWriters<'_>, block: &mut Block) -> Result<(), CliError> {
+    let [mut cells, mut wide] = of_cells(grid, &block.runs)?;
+    writers.add(Tables { block, cells: &mut cells, wide: &mut wide })
+}
+
+/// Makes the two tables of cells from a table of runs.
+fn of_cells(grid: &Grid, runs: &Frame) -> Result<[Frame; 2], TableError> {
+    let slo = grid.slo_columns();
+    let cells = cells_frame(runs, &grid.coordinates, &slo)?;
+    let wide = wide_cells_frame(&cells, &slo)?;
+    Ok([cells, wide])
+}
+
+/// Prints the table of cells.
+fn print_cells(grid: &Grid, gathered: &Gathered<'_>) -> Result<(), CliError> {
+    let slo = grid.slo_columns();
+    let text = |block: Result<Block, TableError>| {
+        let mut cells = cells_frame(&block?.runs, &grid.coordinates, &slo)?;
+        let mut text = Vec::new();
+        write_csv_rows(&mut cells, &mut text)?;
+        Ok::<_, TableError>(text)
+    };
+    let mut made = Ok(());
+    let mut head = Vec::new();
+    write_csv(&mut cells_frame(&gathered.none()?.runs, &grid.coordinates, &slo)?, &mut head)?;
+    print_with(|out| {
+        out.write_all(&head)?;
+        for block in gathered.blocks() {
+            match text(block) {
+                Ok(text) => out.write_all(&text)?,
+                Err(error) => made = Err(error),
+            }
+        }
+        Ok(())
+    })?;
+    Ok(made?)
+}
+
+/// Says why runs failed: of the first three.
+pub(super) fn failures<'r>(failed: impl Iterator<Item = (String, u64, Option<&'r String>)>) {
+    for (cell, seed, error) in failed.take(MOST_TOLD) {
+        let error = error.map_or("", String::as_str);
+        remark(&format!("failed: {cell} seed {seed}: {error}"));
+    }
+}
