@@ -136,7 +136,7 @@ impl ResultFiles {
     pub(super) fn begin<'a>(
         self,
         stored: (&'a Store, &'a Stored),
-        like: Tables<'_>,
+        like: &Tables<'_>,
         metadata: &Metadata,
     ) -> Result<ResultWriters<'a>, CliError> {
         let long = |(detail, files): &(Detail, TwoFiles)| {

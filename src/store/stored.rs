@@ -62,6 +62,9 @@ struct Place {
     row: u32,
 }
 
+/// Rows of a part, and for each its place among what was asked for.
+type Picks = Vec<(usize, usize)>;
+
 /// The rows of a part, taken apart.
 struct Rows {
     run_ids: Vec<RunId>,
@@ -145,14 +148,14 @@ impl Stored {
         self.rows.retain(|run_id, _| is_done(*run_id));
     }
 
-    /// Returns the files that have a detail of some runs, each with the rows there and, for each
-    /// row, which of the runs it is; none when a run lacks it.
+    /// Returns the files that have a detail of some runs, each with the rows there; none when a run
+    /// lacks it.
     pub(super) fn rows_by_part(
         &self,
         detail: Detail,
         run_ids: &[RunId],
-    ) -> Option<Vec<(&Path, Vec<(usize, usize)>)>> {
-        let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
+    ) -> Option<Vec<(&Path, Picks)>> {
+        let mut rows: BTreeMap<u32, Picks> = BTreeMap::new();
         for (which, run_id) in run_ids.iter().enumerate() {
             let Place { file, row } = self.place(*run_id, detail)?;
             rows.entry(file).or_default().push((row as usize, which));

@@ -120,7 +120,7 @@ fn begin<'a>(
     let mut none = gathered.none()?;
     let [mut cells, mut wide] = of_cells(&job.grid, &none.runs)?;
     let like = Tables { block: &mut none, cells: &mut cells, wide: &mut wide };
-    files.begin((&job.store, stored), like, &metadata(&job.grid, &job.inputs))
+    files.begin((&job.store, stored), &like, &metadata(&job.grid, &job.inputs))
 }
 
 fn write(grid: &Grid, writers: &mut ResultWriters<'_>, block: &mut Block) -> Result<(), CliError> {
