@@ -72,6 +72,9 @@ enum Command {
         /// Only what nobody has touched for so many hours
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         older_than: u32,
+        /// Parts that can't be read, too, whatever their age
+        #[arg(long)]
+        damaged: bool,
     },
     /// Write a manifest to start from, with every key
     Init(InitArgs),
@@ -196,7 +199,9 @@ pub fn main() -> ExitCode {
         (Some(Command::Status { place, format }), _) => look::status(&place, format),
         (Some(Command::Merge(args)), _) => run::merge(&args),
         (Some(Command::Explain { place, id }), _) => explain::explain(&place, &id),
-        (Some(Command::Gc { folder, older_than }), _) => look::gc(&folder, older_than),
+        (Some(Command::Gc { folder, older_than, damaged }), _) => {
+            look::gc(&folder, older_than, damaged)
+        }
         (Some(Command::Init(args)), _) => init::init(&args),
         (Some(Command::Schema { of }), _) => schema::show(of),
         (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(&args),

@@ -258,6 +258,24 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes the parts that can't be used, and returns their files: their runs count as not done
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// When a folder can't be read or a file can't be removed.
+    pub fn discard_damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let (parts, _) = self.files()?;
+        // Whose runs they are does not matter: a part of another engine is whole, too.
+        let is_damaged =
+            |path: &PathBuf| matches!(load(path, "", Wanted::Named(&[RUN_ID])), Loaded::Damaged(_));
+        let damaged: Vec<PathBuf> = parts.into_par_iter().filter(is_damaged).collect();
+        for path in &damaged {
+            std::fs::remove_file(path).map_err(StoreError::io(path))?;
+        }
+        Ok(damaged)
+    }
+
     /// Returns the folders that parts are spread over.
     fn folders(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut folders = entries(&self.root.join(PARTS))?;

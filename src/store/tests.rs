@@ -156,6 +156,11 @@ fn a_damaged_part_is_told_and_its_runs_are_not_there() {
         let index = store.index(ENGINE).unwrap();
         assert_eq!((index.len(), index.damaged.len()), (1, 1));
     }
+    // Damaged still, of whatever engine; and so it can go.
+    store.commit(runs(&["d"], 1.0), "another").unwrap();
+    assert_eq!(store.discard_damaged().unwrap(), [first.clone()]);
+    assert!(store.read(ENGINE).unwrap().damaged.is_empty());
+    assert_eq!(ids(&store.read("another").unwrap()), ["d"], "what is whole stays");
     assert_eq!(store.commit(runs(&["a", "b"], 1.0), ENGINE).unwrap(), first);
     let mended = store.read(ENGINE).unwrap();
     assert_eq!((ids(&mended).len(), mended.damaged.len()), (3, 0), "computed again");

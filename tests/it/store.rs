@@ -380,6 +380,34 @@ fn on_a_small_disk(folder: &Path) -> Option<String> {
     told.starts_with("mounted").then_some(told)
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_that_cannot_be_written_is_read_all_the_same() {
+    let folder = folder("read-only");
+    succeeds(&run(&folder, "out", &["run", "--shard", "0/2"]));
+    let script = format!(
+        "mount --bind out out && mount -o remount,bind,ro out && echo mounted || exit 0; \
+         {PROGRAM} status many.toml --out out 2>&1; echo \"code $?\"; \
+         {PROGRAM} many.toml --out out 2>&1; echo \"code $?\"; \
+         {PROGRAM} many.toml --out out --shard 1/2 2>&1; echo \"code $?\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &script]).current_dir(&folder);
+    // Where nothing can be mounted there is nothing to be seen.
+    let Ok(output) = command.output() else { return };
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    if told.starts_with("mounted") {
+        let codes: Vec<&str> = told.lines().filter(|line| line.starts_with("code")).collect();
+        assert_eq!(codes, ["code 0", "code 2", "code 2"], "{told}");
+        assert_eq!(told.matches("Read-only file system").count(), 2, "{told}");
+        assert!(told.contains(&format!(" of {RUNS} runs are done, ")), "{told}");
+    }
+    let rest = run(&folder, "out", &["run"]);
+    succeeds(&rest);
+    let whole = run(&folder, "whole", &["run"]);
+    assert_eq!(results(&folder, "out", &rest), results(&folder, "whole", &whole));
+}
+
 #[test]
 fn a_store_of_a_later_version_is_left_alone() {
     let folder = folder("newer");

@@ -143,8 +143,8 @@ pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// Removes what killed processes left half written.
-pub(super) fn gc(folder: &Path, older_than_h: u32) -> Result<Exit, CliError> {
+/// Removes what killed processes left half written and, if asked to, parts that can't be read.
+pub(super) fn gc(folder: &Path, older_than_h: u32, damaged: bool) -> Result<Exit, CliError> {
     if !folder.is_dir() {
         let message = format!("{}: no such folder", folder.display());
         return Err(
@@ -152,7 +152,11 @@ pub(super) fn gc(folder: &Path, older_than_h: u32) -> Result<Exit, CliError> {
         );
     }
     let age = Duration::from_secs(u64::from(older_than_h) * 3_600);
-    let removed = Store::open(folder)?.gc(before(age))?;
+    let store = Store::open(folder)?;
+    let mut removed = store.gc(before(age))?;
+    if damaged {
+        removed.extend(store.discard_damaged()?);
+    }
     for path in &removed {
         remark(&format!("removed: {}", path.display()));
     }
