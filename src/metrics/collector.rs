@@ -1,10 +1,11 @@
 //! Facts of a run as they stream in.
 
-use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
-use crate::units::SimDuration;
+use crate::engine::{BackendState, Outcome, RequestRecord, RunRecord, Sink};
+use crate::units::{SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::distribution::{Batches, Keep};
+use super::series::Series;
 use super::slo::{SloMeasure, SloSpec, SloTerm};
 use super::summary::{Measured, Summary, summarise};
 
@@ -32,6 +33,7 @@ impl<'s> Collector<'s> {
         self.measured.keep = keep;
         self.measured.batches = keep.batch_means.then(|| Batches::new(self.window.first, planned));
         self.measured.records = keep.requests.then(Vec::new);
+        self.measured.series = keep.series.map(Series::new);
         self
     }
 
@@ -88,6 +90,16 @@ impl Sink for Collector<'_> {
         self.measured.tbt.record_run(first.as_ps(), growth.as_ps(), steps, tokens);
     }
 
+    fn next_sample(&self) -> SimTime {
+        self.measured.series.as_ref().map_or(SimTime::MAX, Series::next)
+    }
+
+    fn sample(&mut self, _at: SimTime, backends: &[BackendState]) {
+        if let Some(series) = &mut self.measured.series {
+            series.push(backends);
+        }
+    }
+
     fn outcome(&mut self, record: &RequestRecord) {
         let is_measured = record.request >= self.window.first;
         self.measured.all.count(record.outcome);
@@ -123,7 +135,7 @@ mod tests {
     use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic};
     use crate::rng::Stream;
     use crate::router::RejectReason;
-    use crate::units::{PS_PER_S, RequestId, SimTime};
+    use crate::units::{PS_PER_S, RequestId};
 
     const REQUESTS: u32 = 20_000;
 

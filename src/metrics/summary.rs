@@ -14,6 +14,7 @@ use super::distribution::{Batches, Distributions, Keep};
 use super::drawn::{Drawn, Draws};
 use super::latency::{Latency, QuantileMethod, Values, Wanted};
 use super::outcomes::{OutcomeCounts, Tally};
+use super::series::Series;
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
 
 /// The numbers of one run. Names carry their units; `None` is "not known".
@@ -150,6 +151,7 @@ pub(super) struct Measured {
     pub(super) batches: Option<Batches>,
     /// Facts of each request, as they came.
     pub(super) records: Option<Vec<RequestRecord>>,
+    pub(super) series: Option<Series>,
 }
 
 impl Measured {
@@ -179,6 +181,7 @@ impl Measured {
             keep: Keep::default(),
             batches: None,
             records: None,
+            series: None,
         }
     }
 
@@ -198,7 +201,7 @@ impl Measured {
         if let Some(records) = &mut requests {
             records.sort_unstable_by_key(|record| record.request);
         }
-        let kept = Distributions { histograms, batch_means, requests };
+        let kept = Distributions { histograms, batch_means, requests, series: self.series.take() };
         (self.keep != Keep::default()).then(|| Box::new(kept))
     }
 

@@ -224,7 +224,7 @@ impl Store {
     pub fn gc(&self, before: SystemTime) -> Result<Vec<PathBuf>, StoreError> {
         let mut removed = sweep_away(&self.root, before)?;
         removed.extend(sweep_away(&self.root.join(SPECS), before)?);
-        for folder in self.folders()?.into_iter().chain(self.request_folders()?) {
+        for folder in self.folders()?.into_iter().chain(self.run_table_folders()?) {
             removed.extend(sweep_away(&folder, before)?);
         }
         Ok(removed)

@@ -5,6 +5,7 @@
 //! results/<name>/parts/<2 hex>/<32 hex>.parquet   a batch of finished runs
 //! results/<name>/parts/<2 hex>/.tmp-…        a part on its way, or what a killed process left
 //! results/<name>/requests/<engine>/<2 hex>/<run id>.parquet   the requests of a run, if asked for
+//! results/<name>/series/<engine>/every_<seconds>_s/<2 hex>/<run id>.parquet   its backends over time
 //! ```
 //!
 //! A part is named by the SHA-256 of its bytes, so reading it verifies it. It is written beside its
@@ -23,7 +24,7 @@ mod error;
 mod files;
 mod folder;
 mod part;
-mod requests;
+mod run_tables;
 mod specs;
 mod stored;
 
@@ -33,6 +34,7 @@ mod tests;
 pub use digest::{file_sha256, sha256_hex, short_sha256};
 pub use error::StoreError;
 pub use folder::{Index, Store};
+pub use run_tables::RunTable;
 pub use stored::{Damaged, Stored};
 
 /// The version of the layout of a store. A store of a later one is refused.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::tables::sample::{reals, table, with_small_numbers};
 use crate::tables::{Frame, Metadata, texts, write_parquet};
+use crate::units::{PS_PER_MS, SimDuration};
 
 const ENGINE: &str = "1.0-engine.1";
 

@@ -9,6 +9,8 @@ use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
 use crate::workload::Lengths;
 
+use super::output_spec::SERIES_INTERVAL_S;
+
 /// Any key: what is under it has names that the manifest's author chose, or those of a config.
 const ANY: &str = ".";
 const RATES: Bounds = Bounds::Between(1e-6, 1e9);
@@ -258,6 +260,11 @@ fn output_keys() -> Vec<Key> {
         Key::new("batch_means", KeyKind::Truth, "Means of the batches of every run.")
             .default(false),
         Key::new("requests", KeyKind::Truth, "A row for every request.").default(false),
+        Key::new(
+            "series_interval_s",
+            KeyKind::Real(SERIES_INTERVAL_S),
+            "A row for every backend at every such interval of simulated time, in seconds.",
+        ),
     ]
 }
 

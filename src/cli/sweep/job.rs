@@ -9,10 +9,10 @@ use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::results::ResultFiles;
 use crate::cli::signals::{watch_interrupt, watch_stop};
-use crate::store::{Damaged, Index, Store, StoreError, Stored};
+use crate::store::{Damaged, Index, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
     Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
-    ManifestError, Plan, Pool, RequestFiles, StopFlag, engine_fingerprint,
+    ManifestError, Plan, Pool, RunFiles, StopFlag, engine_fingerprint,
 };
 use crate::tables::{Detail, FailureKind, RunIndex, RunRow, TableError, TimingRow};
 
@@ -119,7 +119,7 @@ impl Job {
         if !Detail::asked(output).is_empty() {
             index.require(&Detail::asked(output));
         }
-        if output.requests {
+        if !RunTable::asked(output).is_empty() {
             index.retain(|run_id| self.has_files(run_id));
         }
         index
@@ -127,8 +127,8 @@ impl Job {
 
     /// Returns whether the files that a run has of its own are there, if the manifest asks for any.
     fn has_files(&self, run_id: &str) -> bool {
-        let asked = self.grid.manifest.output.requests;
-        !asked || self.store.has_requests(&self.fingerprint, run_id)
+        let asked = RunTable::asked(self.grid.manifest.output);
+        asked.into_iter().all(|table| self.store.has_run_table(table, &self.fingerprint, run_id))
     }
 
     /// Opens the files of the results.
@@ -138,8 +138,7 @@ impl Job {
 
     /// Starts the threads that execute runs.
     pub(super) fn pool(&self, threads: usize) -> Result<Pool, CliError> {
-        let files = || RequestFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
-        let files = self.grid.manifest.output.requests.then(files);
+        let files = RunFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
         Ok(Pool::new(threads).map_err(CliError::new)?.keeping(files))
     }
 
