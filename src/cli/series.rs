@@ -64,11 +64,6 @@ impl SeriesFile {
 
     /// Writes the series of some runs, one after the other.
     pub(super) fn write(self, runs: &[Run]) -> Result<(), CliError> {
-        let of_run = |run| {
-            let Run { draw, summary, window, .. } = run;
-            let series = summary.distributions.as_ref()?.series.as_ref()?;
-            Some(SeriesOfRun { seed: draw.seed, series, window: *window })
-        };
         let all: Vec<SeriesOfRun<'_>> = runs.iter().filter_map(of_run).collect();
         let mut frame = series_frame(&all)?;
         let mut bytes = Vec::new();
@@ -83,4 +78,9 @@ impl SeriesFile {
         remark(&format!("Series written to {}", self.path.display()));
         Ok(())
     }
+}
+
+fn of_run(run: &Run) -> Option<SeriesOfRun<'_>> {
+    let series = run.summary.distributions.as_ref()?.series.as_ref()?;
+    Some(SeriesOfRun { seed: run.draw.seed, series, window: run.window })
 }
