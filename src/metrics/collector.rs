@@ -17,13 +17,14 @@ pub struct Collector<'s> {
     planned: usize,
     slo: &'s SloSpec,
     measured: Measured,
+    series: Option<Series>,
 }
 
 impl<'s> Collector<'s> {
     /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
     /// these and no more.
     pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
-        Self { window, planned, slo, measured: Measured::new(planned) }
+        Self { window, planned, slo, measured: Measured::new(planned), series: None }
     }
 
     /// Also keeps what `keep` asks for, of as many requests as were planned.
@@ -33,7 +34,7 @@ impl<'s> Collector<'s> {
         self.measured.keep = keep;
         self.measured.batches = keep.batch_means.then(|| Batches::new(self.window.first, planned));
         self.measured.records = keep.requests.then(Vec::new);
-        self.measured.series = keep.series.map(Series::new);
+        self.series = keep.series.map(Series::new);
         self
     }
 
@@ -41,7 +42,11 @@ impl<'s> Collector<'s> {
     pub fn summary(self, run: &RunRecord, usd_per_hour: f64) -> Summary {
         let window = self.window.to.since(self.window.from);
         let drain = run.end.saturating_since(self.window.to);
-        summarise(self.measured, run, self.slo, (window, drain), usd_per_hour)
+        let mut summary = summarise(self.measured, run, self.slo, (window, drain), usd_per_hour);
+        if let Some(kept) = &mut summary.distributions {
+            kept.series = self.series;
+        }
+        summary
     }
 
     fn take_times(&mut self, record: &RequestRecord) {
@@ -91,11 +96,11 @@ impl Sink for Collector<'_> {
     }
 
     fn next_sample(&self) -> SimTime {
-        self.measured.series.as_ref().map_or(SimTime::MAX, Series::next)
+        self.series.as_ref().map_or(SimTime::MAX, Series::next)
     }
 
     fn sample(&mut self, _at: SimTime, backends: &[BackendState]) {
-        if let Some(series) = &mut self.measured.series {
+        if let Some(series) = &mut self.series {
             series.push(backends);
         }
     }

@@ -14,7 +14,6 @@ use super::distribution::{Batches, Distributions, Keep};
 use super::drawn::{Drawn, Draws};
 use super::latency::{Latency, QuantileMethod, Values, Wanted};
 use super::outcomes::{OutcomeCounts, Tally};
-use super::series::Series;
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
 
 /// The numbers of one run. Names carry their units; `None` is "not known".
@@ -151,7 +150,6 @@ pub(super) struct Measured {
     pub(super) batches: Option<Batches>,
     /// Facts of each request, as they came.
     pub(super) records: Option<Vec<RequestRecord>>,
-    pub(super) series: Option<Series>,
 }
 
 impl Measured {
@@ -181,7 +179,6 @@ impl Measured {
             keep: Keep::default(),
             batches: None,
             records: None,
-            series: None,
         }
     }
 
@@ -201,7 +198,7 @@ impl Measured {
         if let Some(records) = &mut requests {
             records.sort_unstable_by_key(|record| record.request);
         }
-        let kept = Distributions { histograms, batch_means, requests, series: self.series.take() };
+        let kept = Distributions { histograms, batch_means, requests, series: None };
         (self.keep != Keep::default()).then(|| Box::new(kept))
     }
 

@@ -237,7 +237,7 @@ fn tables_fit_a_hundred_columns() {
 fn bad_arguments_are_refused_by_name() {
     let config = "configs/default.toml";
     let sweep = ["sweep", "-c", config, "--rates"];
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 26] = [
         (&["run", "-c", "no/such.toml"], "no/such.toml: "),
         (&["run", "-c", config, "-t", "no/such.jsonl"], "no/such.jsonl: "),
         (&["run", "-c", config, "-a", "round_robbin"], "did you mean `round_robin`?"),
