@@ -31,7 +31,8 @@ impl<'s> Collector<'s> {
     #[must_use]
     pub fn keeping(mut self, keep: Keep) -> Self {
         let planned = self.planned;
-        self.measured.keep = keep;
+        self.measured.keeps_histograms = keep.histograms;
+        self.measured.keeps_any = keep != Keep::default();
         self.measured.batches = keep.batch_means.then(|| Batches::new(self.window.first, planned));
         self.measured.records = keep.requests.then(Vec::new);
         self.series = keep.series.map(Series::new);
