@@ -29,6 +29,11 @@ pub fn manifest_keys() -> Keys {
         Key::new("schema", KeyKind::OneOf(vec![json!(1)]), "Version of the manifest's keys: 1."),
         Key::new("name", named, "Name of the sweep and of its folder results/<name>."),
         Key::new("extends", text(), "Another manifest, whose keys those of this one replace."),
+        Key::new(
+            "unset",
+            KeyKind::List(Box::new(KeyKind::Text), 1),
+            "Keys that are not taken from the manifest that `extends` names, by their path.",
+        ),
         Key::new("seed", KeyKind::Whole(0..=LARGEST_SEED), "First seed.").default(42),
         Key::new("label", text(), "Template of a cell's label, with keys in braces."),
     ];
@@ -41,6 +46,7 @@ pub fn manifest_keys() -> Keys {
     Keys::from(keys)
         .rule(json!({ "if": { "not": { "required": ["extends"] } }, "then": alone }))
         .rule(json!({ "not": { "required": ["grid", "grids"] } }))
+        .rule(json!({ "dependencies": { "unset": ["extends"] } }))
 }
 
 fn table_keys() -> Vec<Key> {

@@ -26,20 +26,22 @@ mod request_files;
 mod run_spec;
 mod scope;
 mod setting;
+mod spelling;
+mod survey;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use attempt::Effort;
 pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
 pub use expand::Expansion;
 pub use explain::{Difference, differences, nearest};
-pub use expr::{Expr, ExprError};
+pub use expr::{ComparedText, Expr, ExprError};
 pub use grid::{Cell, Demand, Grid, GridError};
 pub use identity::{
     CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint, run_id,
 };
 pub use keys::{manifest_keys, manifest_schema};
 pub use long_tables::{LongTableError, write_long_table};
-pub use manifest::{ConfigFile, Manifest, ManifestError, Source, WorkloadSpec};
+pub use manifest::{ConfigFile, Manifest, ManifestError, ManifestFile, Source, WorkloadSpec};
 pub use plan::{Balance, Gathered, Plan, Shard};
 pub use request_files::RequestFiles;
 pub use run_spec::{ExecutionSpec, Tolerance};

@@ -7,6 +7,7 @@ mod batches;
 #[cfg(feature = "cli")]
 mod cli;
 mod distributions;
+mod faults;
 #[cfg(feature = "cli")]
 mod fidelity;
 mod grid;

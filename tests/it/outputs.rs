@@ -339,3 +339,37 @@ fn footers_say_where_a_table_comes_from_and_nothing_that_varies() {
     assert_eq!(provenance["inputs"], inputs);
     assert!(provenance["argv"].is_array() && provenance["host"].is_string());
 }
+
+#[test]
+fn manifests_that_are_extended_and_files_of_axes_are_inputs() {
+    let folder = folder("inputs");
+    manifest(&folder, 1, "");
+    fs::create_dir(folder.join("base")).unwrap();
+    fs::rename(folder.join("tables.toml"), folder.join("base/tables.toml")).unwrap();
+    fs::rename(folder.join("fleet.toml"), folder.join("base/fleet.toml")).unwrap();
+    for name in ["a", "b"] {
+        fs::write(folder.join(format!("{name}.txt")), name).unwrap();
+    }
+    let own = "extends = \"base/tables.toml\"\n[grid.axes]\nnote = { glob = \"*.txt\" }\n\
+               [derive]\ncluster.max_batch_size = \"if(note == 'a.txt', 16, 32)\"\n";
+    fs::write(folder.join("tables.toml"), own).unwrap();
+    run(&folder, "out", &["run"]);
+    let provenance = fs::read_to_string(folder.join("out/provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_str(&provenance).unwrap();
+    let file = |kind: &str, path: &str| {
+        let bytes = fs::read(folder.join(path)).unwrap();
+        let sha256 = routesim::store::sha256_hex(&bytes);
+        serde_json::json!({ "kind": kind, "path": path, "sha256": sha256, "bytes": bytes.len() })
+    };
+    let expected = [
+        file("manifest", "base/tables.toml"),
+        file("config", "base/fleet.toml"),
+        file("axis", "a.txt"),
+        file("axis", "b.txt"),
+    ];
+    assert_eq!(provenance["inputs"], Value::from(expected.to_vec()));
+    let bytes = fs::read(folder.join("out/runs.parquet")).unwrap();
+    let inputs = ParquetFile::open(&bytes).unwrap();
+    let inputs = inputs.metadata("routesim.inputs_json").unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&inputs).unwrap(), provenance["inputs"]);
+}

@@ -250,10 +250,8 @@ impl From<StoreError> for CliError {
 
 impl From<ManifestError> for CliError {
     fn from(error: ManifestError) -> Self {
-        match error {
-            ManifestError::File(error) => error.into(),
-            ManifestError::Configs(_) => Self::new(error.to_string()),
-        }
+        let ManifestError::File(error) = error;
+        error.into()
     }
 }
 
