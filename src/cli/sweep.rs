@@ -1,7 +1,9 @@
 //! The program `routesim-sweep`.
 
 mod estimate;
+mod events;
 mod explain;
+mod failures;
 mod init;
 mod job;
 mod look;
@@ -39,10 +41,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a manifest expands to, and check all it names
+    /// Show what a manifest expands to and what is done of it, and check all it names
     Plan {
         #[command(flatten)]
-        place: ManifestArgs,
+        place: Where,
         /// List every cell, a line each
         #[arg(long)]
         list: bool,

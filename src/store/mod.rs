@@ -5,7 +5,13 @@
 //! results/<name>/parts/<2 hex>/<32 hex>.parquet   a batch of finished runs
 //! results/<name>/parts/<2 hex>/.tmp-…        a part on its way, or what a killed process left
 //! results/<name>/requests/<engine>/<2 hex>/<run id>.parquet   the requests of a run, if asked for
+//! results/<name>/failures/<engine>/<32 hex>.jsonl   why runs failed
+//! results/<name>/plan.json                   what was last asked of it
+//! results/<name>/events/<process>.jsonl      what a process did, a line an event
 //! ```
+//!
+//! The last three are for people and for who puts tables together: without them nothing is lost but
+//! what they say.
 //!
 //! A part is named by the SHA-256 of its bytes, so reading it verifies it. It is written beside its
 //! place, brought to the disk and renamed; nothing is appended to and no part is deleted. Any number
@@ -20,8 +26,10 @@
 
 mod digest;
 mod error;
+mod failures;
 mod files;
 mod folder;
+mod journal;
 mod part;
 mod requests;
 mod specs;
@@ -32,7 +40,9 @@ mod tests;
 
 pub use digest::{file_sha256, sha256_hex, short_sha256};
 pub use error::StoreError;
+pub use failures::{FailedRun, FailureLog};
 pub use folder::{Index, Store};
+pub use journal::{Journal, JournalEnds};
 pub use stored::{Damaged, Stored};
 
 /// The version of the layout of a store. A store of a later one is refused.

@@ -14,6 +14,8 @@ mod grid;
 #[cfg(feature = "cli")]
 mod init;
 #[cfg(feature = "cli")]
+mod journal;
+#[cfg(feature = "cli")]
 mod limits;
 #[cfg(feature = "cli")]
 mod outputs;

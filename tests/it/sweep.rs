@@ -277,7 +277,7 @@ fn an_interrupt_keeps_what_is_done_and_leaves_no_draft() {
     let mut files: Vec<String> =
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["parts", "specs", "store.json"]);
+    assert_eq!(files, ["events", "parts", "plan.json", "specs", "store.json"]);
 }
 
 #[cfg(unix)]

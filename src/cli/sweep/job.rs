@@ -16,6 +16,7 @@ use crate::sweep::{
 };
 use crate::tables::{Detail, FailureKind, RunIndex, RunRow, TableError, TimingRow};
 
+use super::events::EventLog;
 use super::progress::{ProgressArg, Tracker, Work};
 use super::provenance::Inputs;
 
@@ -37,6 +38,7 @@ pub(super) struct How<'a> {
     pub(super) progress: ProgressArg,
     /// Runs that need not be executed.
     pub(super) done_before: usize,
+    pub(super) log: &'a EventLog,
 }
 
 /// What came of an execution.
@@ -44,7 +46,7 @@ pub(super) struct Executed {
     pub(super) ended: Ended,
     /// Whether somebody asked to stop.
     pub(super) stopped: bool,
-    /// Runs that failed. The store does not keep them: they are tried again next time.
+    /// Runs that failed. No part has them: they are tried again next time.
     pub(super) failed: Vec<RunRow>,
     /// Runs that took too long, which are in no table of results either: on another machine they
     /// may not.
@@ -54,7 +56,7 @@ pub(super) struct Executed {
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
-pub(super) fn load(place: &ManifestArgs) -> Result<Grid, CliError> {
+fn load(place: &ManifestArgs) -> Result<Grid, CliError> {
     let grid = Grid::load(Manifest::load_with(&place.manifest, &place.set)?)?;
     for note in &grid.notes {
         let prefix = if note.starts_with("warning: ") { "" } else { "note: " };
@@ -201,15 +203,20 @@ impl Job {
         // Who reads this may send a signal: it must be watched by now.
         tracker.announce(&work);
         let mut all_failed = Vec::new();
+        let mut failures = self.store.failure_log(&self.fingerprint);
         let commit = |rows: Vec<RunRow>| -> Result<(), CliError> {
             let (finished, failed): (Vec<_>, Vec<_>) =
                 rows.into_iter().partition(|row| row.outcome.is_ok());
-            all_failed.extend(failed);
             if !finished.is_empty() {
                 let batch = self.plan.batch(&self.grid, &finished)?;
-                self.store.commit(batch, &self.fingerprint)?;
+                let part = self.store.commit(batch, &self.fingerprint)?;
+                how.log.committed(&part, finished.len());
             }
-            Ok(())
+            let id = |row: &RunRow| self.identity.run_id(row.index.cell, row.seed);
+            how.log.failed(failed.iter().map(|row| (id(row), row)));
+            let kept = self.keep_failures(&mut failures, how.spec, &failed);
+            all_failed.extend(failed);
+            kept
         };
         let execution = Execution {
             spec: how.spec,

@@ -143,7 +143,7 @@ pub(super) fn provenance(
 }
 
 /// The name of this machine, where the system tells it in a file.
-fn host() -> Option<String> {
+pub(super) fn host() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }
