@@ -71,17 +71,17 @@ impl Decodes {
     /// A request joins whose prefill step `step` completes.
     /// Returns the phase of the steps in which it takes a block.
     #[inline]
-    pub(super) fn join(&mut self, number: u32, slot: &Slot, step: u64) -> usize {
+    pub(super) fn join(&mut self, number: u32, slot: &Slot, step: u64) -> u32 {
         self.count += 1;
         self.measured += u32::from(slot.work.measured);
-        self.sum_base += slot.base;
-        let bin = self.bin(slot.base);
+        self.sum_base += slot.base();
+        let bin = self.bin(slot.base());
         self.bins[bin] += 1;
         self.ends.add(End { step: slot.last_step, slot: number }, step);
         if let Some(longest) = &mut self.longest {
-            longest.insert((slot.base, number));
+            longest.insert((slot.base(), number));
         }
-        bin
+        u32::try_from(bin).expect("below the block size")
     }
 
     /// A request leaves that is preempted.
@@ -108,11 +108,11 @@ impl Decodes {
     fn forget(&mut self, number: u32, slot: &Slot) {
         self.count -= 1;
         self.measured -= u32::from(slot.work.measured);
-        self.sum_base -= slot.base;
-        let bin = self.bin(slot.base);
+        self.sum_base -= slot.base();
+        let bin = self.bin(slot.base());
         self.bins[bin] -= 1;
         if let Some(longest) = &mut self.longest {
-            longest.remove(&(slot.base, number));
+            longest.remove(&(slot.base(), number));
         }
     }
 
