@@ -75,7 +75,7 @@ impl Backend {
                     let tokens = self.next_chunk(number, *budget);
                     (tokens, self.blocks_missing(number, tokens))
                 }
-                Turn::Decode(takes_block) => (1, u32::from(takes_block as usize == phase)),
+                Turn::Decode(takes_block) => (1, u32::from(takes_block == phase)),
                 Turn::Nothing => (0, 0),
             };
             while missing + owed > self.cache.unheld() {
