@@ -43,7 +43,8 @@ impl Backend {
                 let tokens = self.next_chunk(last, *budget - decodes);
                 let missing = self.blocks_missing(last, tokens);
                 if need + missing > self.cache.unheld() {
-                    return self.continue_one_by_one(step, budget, shape);
+                    self.continue_with_fewer(step, budget);
+                    return true;
                 }
                 self.cache.take(need);
                 *budget -= decodes;
@@ -51,11 +52,29 @@ impl Backend {
                 self.prefill(last, tokens, missing, budget, shape);
                 false
             }
+            [] => {
+                self.continue_with_fewer(step, budget);
+                true
+            }
             _ => self.continue_one_by_one(step, budget, shape),
         }
     }
 
-    /// The same, request by request: prefills among decodes, or too few blocks for all.
+    /// The same where blocks lack and nobody prefills but the last: those who give way are the last
+    /// ones in any case, so what each of the others takes need not be looked at.
+    #[cold]
+    fn continue_with_fewer(&mut self, step: u64, budget: &mut u32) {
+        while let Some(victim) = self.running.last() {
+            self.preempt(victim);
+            if self.decodes.blocks_at(step) <= self.cache.unheld() {
+                break;
+            }
+        }
+        self.cache.take(self.decodes.blocks_at(step));
+        *budget -= self.decodes.count();
+    }
+
+    /// The same, request by request: prefills among decodes.
     fn continue_one_by_one(&mut self, step: u64, budget: &mut u32, shape: &mut BatchShape) -> bool {
         let mut preempted = false;
         let mut place = 0;
