@@ -43,8 +43,7 @@ impl Backend {
                 let tokens = self.next_chunk(last, *budget - decodes);
                 let missing = self.blocks_missing(last, tokens);
                 if need + missing > self.cache.unheld() {
-                    self.continue_with_fewer(step, budget);
-                    return true;
+                    return self.continue_one_by_one(step, budget, shape);
                 }
                 self.cache.take(need);
                 *budget -= decodes;
@@ -52,30 +51,16 @@ impl Backend {
                 self.prefill(last, tokens, missing, budget, shape);
                 false
             }
-            [] => {
-                self.continue_with_fewer(step, budget);
-                true
-            }
             _ => self.continue_one_by_one(step, budget, shape),
         }
     }
 
-    /// The same where blocks lack and nobody prefills but the last: those who give way are the last
-    /// ones in any case, so what each of the others takes need not be looked at.
-    #[cold]
-    fn continue_with_fewer(&mut self, step: u64, budget: &mut u32) {
-        while let Some(victim) = self.running.last() {
-            self.preempt(victim);
-            if self.decodes.blocks_at(step) <= self.cache.unheld() {
-                break;
-            }
-        }
-        self.cache.take(self.decodes.blocks_at(step));
-        *budget -= self.decodes.count();
-    }
-
-    /// The same, request by request: prefills among decodes.
+    /// The same, request by request: prefills among decodes, or too few blocks for all.
     fn continue_one_by_one(&mut self, step: u64, budget: &mut u32, shape: &mut BatchShape) -> bool {
+        if self.prefilling.iter().all(|number| self.running.last() == Some(*number)) {
+            self.continue_with_fewer(step, budget);
+            return true;
+        }
         let mut preempted = false;
         let mut place = 0;
         let phase = self.decodes.phase(step);
@@ -118,6 +103,19 @@ impl Backend {
         }
         self.cache.take(owed);
         preempted
+    }
+
+    /// Where blocks lack and nobody prefills but the last: those who give way are the last ones in
+    /// any case, so what each of the others takes need not be looked at.
+    fn continue_with_fewer(&mut self, step: u64, budget: &mut u32) {
+        while let Some(victim) = self.running.last() {
+            self.preempt(victim);
+            if self.decodes.blocks_at(step) <= self.cache.unheld() {
+                break;
+            }
+        }
+        self.cache.take(self.decodes.blocks_at(step));
+        *budget -= self.decodes.count();
     }
 
     /// Then waiting requests, first come first served, none overtaken: one is admitted when the
