@@ -122,7 +122,26 @@ pub(super) struct RunArgs {
     #[arg(short, long, value_name = "NAME", default_value = "round_robin")]
     pub(super) algorithm: String,
     #[command(flatten)]
+    pub(super) series: SeriesArgs,
+    #[command(flatten)]
     pub(super) show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SeriesArgs {
+    /// Write what the backends are like over time to this file, which ends in .csv or .parquet
+    ///
+    /// A row has the requests that wait, run and are outstanding on a backend at an instant, and
+    /// the KV blocks in use. No result depends on it. docs/outputs.md has the columns.
+    #[arg(long, value_name = "PATH")]
+    pub(super) series: Option<PathBuf>,
+    /// Look at the backends at every so many simulated seconds
+    ///
+    /// Beyond 2,000 instants, fewer in fleets of over 500 backends, every second one is dropped
+    /// and the interval doubles.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, requires = "series")]
+    #[arg(allow_negative_numbers = true)]
+    pub(super) series_interval: f64,
 }
 
 #[derive(Debug, Args)]

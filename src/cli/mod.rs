@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod results;
 mod run;
+mod series;
 mod signals;
 mod source;
 pub mod sweep;

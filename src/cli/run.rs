@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::metrics::Keep;
 use crate::report::{Kind, Origin, Results};
 use crate::router::AlgorithmSpec;
 use crate::scenario::Config;
@@ -10,10 +11,11 @@ use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Workload, WorkloadError};
 
 use super::algorithms;
-use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, ShowArgs, SweepArgs};
+use super::args::{CompareArgs, InputArgs, OutputFormat, RunArgs, SeriesArgs, ShowArgs, SweepArgs};
 use super::error::CliError;
 use super::output::{OutputFile, print, remark};
 use super::progress::Bar;
+use super::series::SeriesFile;
 use super::signals::{nothing_written, watch_interrupt};
 use super::source::load_trace;
 use super::warnings::warn;
@@ -21,13 +23,13 @@ use super::warnings::warn;
 /// Runs one algorithm.
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let algorithm = algorithms::one(&args.algorithm)?;
-    replay(&args.input, &[algorithm], &args.show, Results::text)
+    replay(&args.input, &[algorithm], Some(&args.series), &args.show, Results::text)
 }
 
 /// Runs several algorithms on the same requests.
 pub(super) fn compare_algorithms(args: &CompareArgs) -> Result<(), CliError> {
     let specs = algorithms::several(args.algorithms.as_deref())?;
-    replay(&args.input, &specs, &args.show, Results::comparison_text)
+    replay(&args.input, &specs, None, &args.show, Results::comparison_text)
 }
 
 /// Runs one algorithm at several rates.
@@ -47,7 +49,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<(), CliError> {
         let rate = draw.rate_rps.unwrap_or_default();
         generator.workload(rate, draw.seed, duration, config.warmup)
     };
-    let runs = run_all(&config, &[algorithm], &draws, make)?;
+    let runs = run_all(&config, &[algorithm], &draws, Keep::default(), make)?;
     let path = args.config.display().to_string();
     let origin = Origin::new(&config, &path, "generator", Kind::Rates);
     show(&Results { origin, runs }, &args.show, output, Results::rates_text)
@@ -57,19 +59,25 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<(), CliError> {
 fn replay(
     input: &InputArgs,
     algorithms: &[AlgorithmSpec],
+    series: Option<&SeriesArgs>,
     args: &ShowArgs,
     text: fn(&Results) -> String,
 ) -> Result<(), CliError> {
     let config = Config::load(&input.config)?;
     watch_interrupt(nothing_written);
     let output = open_output(args.output.as_deref())?;
+    let series = series.map(SeriesFile::open).transpose()?.flatten();
     let source = load_trace(input, &config)?;
     let seeds = seeds_from(config.seed, input.seeds);
     let draws: Vec<Draw> = seeds.into_iter().map(|seed| Draw { seed, rate_rps: None }).collect();
     let resampling = if input.seeds > 1 { Some(own_rate(&source)?) } else { None };
     let make = |draw: &Draw| workload(&source, draw.seed, resampling, &config);
-    let runs = run_all(&config, algorithms, &draws, make)?;
+    let keep = series.as_ref().map_or_else(Keep::default, SeriesFile::keep);
+    let runs = run_all(&config, algorithms, &draws, keep, make)?;
     remark_on_workload(&runs);
+    if let Some(series) = series {
+        series.write(&runs)?;
+    }
     let path = input.config.display().to_string();
     let origin = Origin::new(&config, &path, &runs[0].info.source, Kind::Runs);
     show(&Results { origin, runs }, args, output, text)
@@ -80,10 +88,12 @@ fn run_all(
     config: &Config,
     algorithms: &[AlgorithmSpec],
     draws: &[Draw],
+    keep: Keep,
     make: impl Fn(&Draw) -> Result<Workload, WorkloadError> + Sync,
 ) -> Result<Vec<Run>, CliError> {
     let bar = Bar::start(&config.name, algorithms.len() * draws.len());
-    let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &bar };
+    let Config { cluster, slo, .. } = config;
+    let setting = Setting { cluster, slo, progress: &bar, keep };
     let runs = compare(setting, algorithms, draws, make);
     bar.finish();
     Ok(runs?)

@@ -1,7 +1,9 @@
 //! The program `routesim-sweep`.
 
 mod estimate;
+mod events;
 mod explain;
+mod failures;
 mod init;
 mod job;
 mod look;
@@ -12,12 +14,14 @@ mod schema;
 mod shard;
 mod show;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::error::{CliError, Exit};
+use crate::document::suggestion;
 use crate::sweep::{Balance, Tolerance};
 
 use init::InitArgs;
@@ -38,10 +42,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a manifest expands to, and check all it names
+    /// Show what a manifest expands to and what is done of it, and check all it names
     Plan {
         #[command(flatten)]
-        place: ManifestArgs,
+        place: Where,
         /// List every cell, a line each
         #[arg(long)]
         list: bool,
@@ -184,8 +188,25 @@ enum Format {
     Csv,
 }
 
+/// Returns what to say of a first word that is no command and no file, but most likely the one
+/// misspelt.
+fn misspelt(word: Option<OsString>) -> Option<CliError> {
+    let word = word?.into_string().ok()?;
+    let command = Cli::command();
+    let names = || command.get_subcommands().map(clap::Command::get_name).chain(["help"]);
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !word.chars().all(plain) || names().any(|name| name == word) || Path::new(&word).exists() {
+        return None;
+    }
+    let name = suggestion(&word, names())?;
+    Some(CliError::new(format!("no file `{word}`; did you mean the command `{name}`?")))
+}
+
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
+    if let Some(error) = misspelt(std::env::args_os().nth(1)) {
+        return error.report().into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,7 +1,8 @@
 //! Values that go from one document to another, and keep the place they came from.
 
+use super::faults::{Fault, Faults};
 use super::scalar::Scalar;
-use super::value::{Document, Entry, Fault, Faults, Kind, Node};
+use super::value::{Document, Entry, Kind, Node};
 
 /// A value of a document, whole.
 #[derive(Clone, Debug)]
@@ -31,6 +32,20 @@ impl Value {
     pub fn get(&self, path: &[String]) -> Option<Self> {
         let node = path.iter().try_fold(&self.0, |node, key| child(node, key))?;
         Some(Self(node.clone()))
+    }
+
+    /// Returns every single value in it, with the keys on the way there, `[0]` and on for the places
+    /// of a list, joined by dots.
+    pub fn leaves(&self) -> Vec<(String, Self)> {
+        let mut found = Vec::new();
+        leaves(&self.0, "", &mut found);
+        found
+    }
+
+    /// Returns the values of a list; none of anything else.
+    pub fn items(&self) -> Option<Vec<Self>> {
+        let Kind::List(items) = &self.0.kind else { return None };
+        Some(items.iter().cloned().map(Self).collect())
     }
 
     /// Returns it as a single value; none of a list, a table, or what nothing here takes.
@@ -74,6 +89,25 @@ impl Value {
     /// Makes that fault all that is wrong.
     pub fn refuse(&self, message: String, hint: Option<String>) -> Faults {
         Faults { faults: vec![self.fault(message, hint)] }
+    }
+}
+
+fn leaves(node: &Node, path: &str, found: &mut Vec<(String, Value)>) {
+    let dot = if path.is_empty() { "" } else { "." };
+    match &node.kind {
+        Kind::Table(entries) => {
+            for entry in entries {
+                leaves(&entry.node, &format!("{path}{dot}{}", entry.key), found);
+            }
+        }
+        Kind::List(items) => {
+            for (at, item) in items.iter().enumerate() {
+                leaves(item, &format!("{path}{dot}[{at}]"), found);
+            }
+        }
+        Kind::Text(_) | Kind::Whole(_) | Kind::Real(_) | Kind::Truth(_) | Kind::Other(_) => {
+            found.push((path.to_owned(), Value(node.clone())));
+        }
     }
 }
 
@@ -125,11 +159,38 @@ impl Document {
         Ok(())
     }
 
+    /// Takes away what stands under a path of keys, whether its dots part tables or stand in one key
+    /// in quotes, and returns whether there was something. Tables that are empty then stay, but for
+    /// those below a table of axes, where an empty one would be an axis.
+    pub fn remove(&mut self, path: &[String]) -> bool {
+        remove(&mut self.root, path, false)
+    }
+
     /// Takes over from `base` what this document does not say itself; tables that both have are put
     /// together, the keys of `base` first.
     pub fn extend(&mut self, base: &Self) {
         extend(&mut self.root, &base.root);
     }
+}
+
+fn remove(node: &mut Node, path: &[String], of_axes: bool) -> bool {
+    let Kind::Table(entries) = &mut node.kind else { return false };
+    for len in (1..=path.len()).rev() {
+        let (key, below) = (path[..len].join("."), &path[len..]);
+        let Some(at) = entries.iter().position(|entry| entry.key == key) else { continue };
+        if below.is_empty() {
+            entries.remove(at);
+            return true;
+        }
+        if remove(&mut entries[at].node, below, of_axes || key == "axes") {
+            let is_empty = matches!(&entries[at].node.kind, Kind::Table(left) if left.is_empty());
+            if of_axes && is_empty {
+                entries.remove(at);
+            }
+            return true;
+        }
+    }
+    false
 }
 
 fn extend(own: &mut Node, base: &Node) {
@@ -202,6 +263,25 @@ mod tests {
         );
         let blocked = config.set(&path("cluster.num.x"), value).unwrap_err();
         assert_eq!(blocked, Blocked("cluster.num".to_owned()));
+    }
+
+    #[test]
+    fn what_is_taken_away_may_be_written_with_dots_or_in_quotes() {
+        let text = "[grid.axes]\na.b = [1]\n\"c.d\" = [2]\ne.\"f.g\" = [3]\n[run]\nx = 1\n";
+        let mut document = Document::parse("b.toml", text).unwrap();
+        for (taken, there) in [
+            ("grid.axes.a.b", true),
+            ("grid.axes.c.d", true),
+            ("grid.axes.e.\"f.g\"", true),
+            ("grid.axes.e.f", false),
+            ("run.x", true),
+            ("run.x", false),
+        ] {
+            assert_eq!(document.remove(&path(taken)), there, "{taken}");
+        }
+        assert!(document.whole().leaves().is_empty());
+        let left = |at: &str| document.get(&path(at)).is_some();
+        assert!(left("grid.axes") && left("run") && !left("grid.axes.a"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod asked;
 mod edit;
+mod faults;
 mod keys;
 mod read;
 mod scalar;
@@ -16,10 +17,11 @@ mod value;
 #[cfg(test)]
 pub(crate) use asked::asked_of;
 pub use edit::{Blocked, Value, key_path};
+pub use faults::{Fault, FaultSet, Faults};
 pub use keys::{Key, KeyKind, Keys, json_schema};
 pub use read::{Bounds, Item, Table};
 pub use scalar::Scalar;
-pub use value::{Document, Fault, Faults};
+pub use value::Document;
 
 /// What the label of a text begins with that was given on the command line: its places are none
 /// that anybody could look up.

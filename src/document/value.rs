@@ -1,13 +1,12 @@
 //! The parsed text, its values with their places, and the faults found in them.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::ON_COMMAND_LINE;
+use super::faults::{Fault, Faults};
 use super::read::Table;
 
 /// The values of a TOML text, each with its place in it. Values of other texts may have been put
@@ -59,59 +58,6 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) node: Node,
-}
-
-/// One thing wrong with a file: where, what, and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The text it is in, as the user named it.
-    pub label: String,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong and what was expected.
-    pub message: String,
-    /// How to mend it.
-    pub hint: Option<String>,
-}
-
-/// Everything wrong with one document, in the order of its lines; last what is wrong with values
-/// that other texts have put in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Faults {
-    /// At least one fault.
-    pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            let Fault { label, line, column, message, hint } = fault;
-            if label.starts_with(ON_COMMAND_LINE) {
-                write!(f, "{separator}{label}: {message}")?;
-            } else {
-                write!(f, "{separator}{label}:{line}:{column}: {message}")?;
-            }
-            if let Some(hint) = hint {
-                write!(f, "\nhint: {hint}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Faults {
-    /// Adds the faults of another reading of much the same values: what both say stands once.
-    pub fn add(&mut self, other: Self) {
-        for fault in other.faults {
-            let same = |own: &Fault| own.label == fault.label && own.message == fault.message;
-            if !self.faults.iter().any(same) {
-                self.faults.push(fault);
-            }
-        }
-    }
 }
 
 /// Faults as they are found, with the place they were found at.
@@ -171,17 +117,23 @@ impl Document {
     ///
     /// When `read` gives nothing and reports no fault.
     pub fn settle<T>(&self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Result<T, Faults> {
+        let (value, faults) = self.examine(read);
+        if faults.is_empty() {
+            return Ok(value.expect("a reader that gives nothing must say why"));
+        }
+        Err(Faults { faults })
+    }
+
+    /// Reads the document with `read` and returns what it made in spite of the faults it met, and
+    /// those: as [`settle`](Self::settle) tells them.
+    pub fn examine<T>(&self, read: impl FnOnce(&mut Table<'_>) -> T) -> (T, Vec<Fault>) {
         let findings = Findings::default();
         let mut root = Table::root(self, &findings);
         let value = read(&mut root);
         root.close();
         #[cfg(test)]
         super::asked::note(self.label(), findings.asked.take());
-        let found = findings.found.into_inner();
-        if found.is_empty() {
-            return Ok(value.expect("a reader that gives nothing must say why"));
-        }
-        Err(faults(&self.source, found))
+        (value, faults(&self.source, findings.found.into_inner()).faults)
     }
 
     /// Returns the text as it was read, without what was put in later.

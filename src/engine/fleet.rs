@@ -13,7 +13,7 @@ use crate::units::{BackendId, RequestId, SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::min_tree::MinTree;
-use super::sim::{Outcome, RequestRecord, Sink};
+use super::sim::{BackendState, Outcome, RequestRecord, Sink};
 
 /// What is followed of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,19 @@ impl Fleet {
 
     pub(super) fn cached_tokens(&self, id: BackendId, path: Path) -> u32 {
         self.backends[id.index()].cached_tokens(path)
+    }
+
+    /// What a backend is like that has been carried forward, with so many requests sent there that
+    /// are not yet taken off as [left](Self::take_left).
+    pub(super) fn state(&self, id: BackendId, inside: u32) -> BackendState {
+        let backend = &self.backends[id.index()];
+        BackendState {
+            waiting: backend.waiting(),
+            running: backend.running(),
+            outstanding: inside - self.left[id.index()],
+            used_blocks: backend.used_blocks(),
+            blocks: backend.blocks(),
+        }
     }
 
     pub(super) fn stats(&self) -> Vec<BackendStats> {

@@ -15,4 +15,4 @@ mod pool;
 mod sim;
 
 pub use limits::{Cut, Limits};
-pub use sim::{Outcome, RequestRecord, RunRecord, Sim, SimError, Sink};
+pub use sim::{BackendState, Outcome, RequestRecord, RunRecord, Sim, SimError, Sink};

@@ -167,6 +167,11 @@ impl Pool {
         self.range.clone()
     }
 
+    /// Requests sent to a backend and not known to have left.
+    pub(super) fn inside(&self, id: BackendId) -> u32 {
+        self.inside[id.index() - self.range.start]
+    }
+
     pub(super) fn diagnostics(&self) -> Vec<(&'static str, f64)> {
         self.algorithm.diagnostics()
     }

@@ -39,6 +39,33 @@ pub trait Sink {
 
     /// What became of a request: exactly one call for each.
     fn outcome(&mut self, record: &RequestRecord);
+
+    /// The next instant at which it wants to see the backends, after the start of the run and
+    /// after those it has seen; [`SimTime::MAX`] for none.
+    fn next_sample(&self) -> SimTime {
+        SimTime::MAX
+    }
+
+    /// What the backends, by id, are like at [`next_sample`](Self::next_sample): after all that
+    /// happens before `at`, and before all that happens at it. No result depends on who looks. It
+    /// is called no more when nothing is to happen at `at` or later.
+    fn sample(&mut self, _at: SimTime, _backends: &[BackendState]) {}
+}
+
+/// What a backend is like at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendState {
+    /// Requests that wait there for their first or next admission.
+    pub waiting: u32,
+    /// Requests in the running batch.
+    pub running: u32,
+    /// Requests that its router has sent there and that have not left: those above, those whose KV
+    /// is on its way there, and those whose KV is kept there until it is sent on.
+    pub outstanding: u32,
+    /// KV blocks that requests hold.
+    pub used_blocks: u32,
+    /// KV blocks that requests can hold, all together.
+    pub blocks: u32,
 }
 
 /// What became of a request.
@@ -276,11 +303,16 @@ impl<'w> Sim<'w> {
         let end = limits.end();
         let arrivals_a_look = limits.arrivals_a_look(self.fleet.len());
         let mut next_look = arrivals_a_look;
+        let mut pause = last_before_pause(end, sink);
         while let Some(arriving) = self.arrivals.next() {
             let now = arriving.arrival;
             debug_assert!(now >= self.now, "requests arrive in the order of time");
-            if now > end {
-                return Err(too_long(limits));
+            if now > pause {
+                if now > end {
+                    return Err(too_long(limits));
+                }
+                self.show_until(now, sink);
+                pause = last_before_pause(end, sink);
             }
             if self.disaggregated.is_some() {
                 self.settle(now, sink);
@@ -314,18 +346,50 @@ impl<'w> Sim<'w> {
         let (mut stretches, mut until) = (limits.stretches(), self.now);
         loop {
             until = stretches.next(until, last);
-            if self.disaggregated.is_some() {
-                self.settle(until, sink);
+            while sink.next_sample() <= until {
+                let at = sink.next_sample();
+                self.carry(at, sink);
+                if !self.is_cut_off() {
+                    break;
+                }
+                self.show(at, sink);
             }
-            for index in 0..self.fleet.len() {
-                self.fleet.advance(BackendId::at(index), until, sink);
-            }
+            self.carry(until, sink);
             limits.check(|| self.num_events()).map_err(SimError::Cut)?;
             if until == last || !self.is_cut_off() {
                 return Ok(());
             }
             stretches.learn(self.num_events());
         }
+    }
+
+    /// Carries out all that happens before `until`.
+    fn carry(&mut self, until: SimTime, sink: &mut impl Sink) {
+        if self.disaggregated.is_some() {
+            self.settle(until, sink);
+        }
+        for index in 0..self.fleet.len() {
+            self.fleet.advance(BackendId::at(index), until, sink);
+        }
+    }
+
+    /// Shows the backends at every instant up to `until` that the sink asks for.
+    #[cold]
+    fn show_until(&mut self, until: SimTime, sink: &mut impl Sink) {
+        while sink.next_sample() <= until {
+            let at = sink.next_sample();
+            self.carry(at, sink);
+            self.show(at, sink);
+        }
+    }
+
+    /// Shows the backends, which have been carried forward to `at`.
+    fn show(&self, at: SimTime, sink: &mut impl Sink) {
+        let ids = |pool: &Pool| pool.range().map(BackendId::at);
+        let pools = self.pools.iter().flat_map(|pool| ids(pool).map(move |id| (pool, id)));
+        let states: Vec<BackendState> =
+            pools.map(|(pool, id)| self.fleet.state(id, pool.inside(id))).collect();
+        sink.sample(at, &states);
     }
 
     /// Whether something would happen after all that was carried out.
@@ -459,6 +523,11 @@ impl<'w> Sim<'w> {
             }
         }
     }
+}
+
+/// The last instant up to which the run need not pause: to show the backends, or as it ends.
+fn last_before_pause(end: SimTime, sink: &impl Sink) -> SimTime {
+    SimTime::from_ps(sink.next_sample().as_ps().saturating_sub(1)).min(end)
 }
 
 /// Time would pass what a run may take, or what any run may.

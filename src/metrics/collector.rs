@@ -1,10 +1,11 @@
 //! Facts of a run as they stream in.
 
-use crate::engine::{Outcome, RequestRecord, RunRecord, Sink};
-use crate::units::SimDuration;
+use crate::engine::{BackendState, Outcome, RequestRecord, RunRecord, Sink};
+use crate::units::{SimDuration, SimTime};
 use crate::workload::Window;
 
 use super::distribution::{Batches, Keep};
+use super::series::Series;
 use super::slo::{SloMeasure, SloSpec, SloTerm};
 use super::summary::{Measured, Summary, summarise};
 
@@ -16,22 +17,25 @@ pub struct Collector<'s> {
     planned: usize,
     slo: &'s SloSpec,
     measured: Measured,
+    series: Option<Series>,
 }
 
 impl<'s> Collector<'s> {
     /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
     /// these and no more.
     pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
-        Self { window, planned, slo, measured: Measured::new(planned) }
+        Self { window, planned, slo, measured: Measured::new(planned), series: None }
     }
 
     /// Also keeps what `keep` asks for, of as many requests as were planned.
     #[must_use]
     pub fn keeping(mut self, keep: Keep) -> Self {
         let planned = self.planned;
-        self.measured.keep = keep;
+        self.measured.keeps_histograms = keep.histograms;
+        self.measured.keeps_any = keep != Keep::default();
         self.measured.batches = keep.batch_means.then(|| Batches::new(self.window.first, planned));
         self.measured.records = keep.requests.then(Vec::new);
+        self.series = keep.series.map(Series::new);
         self
     }
 
@@ -39,7 +43,11 @@ impl<'s> Collector<'s> {
     pub fn summary(self, run: &RunRecord, usd_per_hour: f64) -> Summary {
         let window = self.window.to.since(self.window.from);
         let drain = run.end.saturating_since(self.window.to);
-        summarise(self.measured, run, self.slo, (window, drain), usd_per_hour)
+        let mut summary = summarise(self.measured, run, self.slo, (window, drain), usd_per_hour);
+        if let Some(kept) = &mut summary.distributions {
+            kept.series = self.series;
+        }
+        summary
     }
 
     fn take_times(&mut self, record: &RequestRecord) {
@@ -88,6 +96,16 @@ impl Sink for Collector<'_> {
         self.measured.tbt.record_run(first.as_ps(), growth.as_ps(), steps, tokens);
     }
 
+    fn next_sample(&self) -> SimTime {
+        self.series.as_ref().map_or(SimTime::MAX, Series::next)
+    }
+
+    fn sample(&mut self, _at: SimTime, backends: &[BackendState]) {
+        if let Some(series) = &mut self.series {
+            series.push(backends);
+        }
+    }
+
     fn outcome(&mut self, record: &RequestRecord) {
         let is_measured = record.request >= self.window.first;
         self.measured.all.count(record.outcome);
@@ -123,7 +141,7 @@ mod tests {
     use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic};
     use crate::rng::Stream;
     use crate::router::RejectReason;
-    use crate::units::{PS_PER_S, RequestId, SimTime};
+    use crate::units::{PS_PER_S, RequestId};
 
     const REQUESTS: u32 = 20_000;
 

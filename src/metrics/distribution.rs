@@ -2,7 +2,9 @@
 
 use crate::engine::RequestRecord;
 use crate::stats::SparseHistogram;
-use crate::units::{PS_PER_MS, RequestId};
+use crate::units::{PS_PER_MS, RequestId, SimDuration};
+
+use super::series::Series;
 
 /// The most batches that the measured requests of a run are cut into.
 pub const MOST_BATCHES: usize = 200;
@@ -22,6 +24,16 @@ pub struct Keep {
     pub batch_means: bool,
     /// The facts of every request: memory for the whole run.
     pub requests: bool,
+    /// What the backends are like at every such interval; none for no series.
+    pub series: Option<SimDuration>,
+}
+
+impl Keep {
+    /// Returns the same without what is as long as a run: the requests and the series.
+    #[must_use]
+    pub fn without_files(self) -> Self {
+        Self { requests: false, series: None, ..self }
+    }
 }
 
 /// What was kept of a run; none of what was not asked for.
@@ -34,6 +46,8 @@ pub struct Distributions {
     pub batch_means: Option<[BatchMeans; 4]>,
     /// Every request in the order of arrival, the warm-up included.
     pub requests: Option<Vec<RequestRecord>>,
+    /// What the backends were like as time went on, the warm-up included.
+    pub series: Option<Series>,
 }
 
 /// A latency over batches of measured requests.

@@ -20,6 +20,7 @@ mod distribution;
 mod drawn;
 mod latency;
 mod outcomes;
+mod series;
 mod slo;
 mod summary;
 
@@ -31,6 +32,7 @@ pub use distribution::{
 pub use drawn::Drawn;
 pub use latency::{Latency, MOST_EXACT, QuantileMethod};
 pub use outcomes::OutcomeCounts;
+pub use series::{MOST_INSTANTS, MOST_STATES, Series, most_instants};
 pub use slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
 pub use summary::{Backlog, SloSummary, Summary, TermSummary};
 

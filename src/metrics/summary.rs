@@ -10,7 +10,7 @@ use crate::stats::{LogHistogram, SparseHistogram, coefficient_of_variation, jain
 use crate::units::SimDuration;
 
 use super::STEADY_GROWTH;
-use super::distribution::{Batches, Distributions, Keep};
+use super::distribution::{Batches, Distributions};
 use super::drawn::{Drawn, Draws};
 use super::latency::{Latency, QuantileMethod, Values, Wanted};
 use super::outcomes::{OutcomeCounts, Tally};
@@ -146,7 +146,9 @@ pub(super) struct Measured {
     pub(super) completed_prompt_tokens: u64,
     pub(super) completed_output_tokens: u64,
     pub(super) draws: Draws,
-    pub(super) keep: Keep,
+    /// Whether histograms are to be kept, and whether anything is.
+    pub(super) keeps_histograms: bool,
+    pub(super) keeps_any: bool,
     pub(super) batches: Option<Batches>,
     /// Facts of each request, as they came.
     pub(super) records: Option<Vec<RequestRecord>>,
@@ -176,7 +178,8 @@ impl Measured {
             completed_prompt_tokens: 0,
             completed_output_tokens: 0,
             draws: Draws::default(),
-            keep: Keep::default(),
+            keeps_histograms: false,
+            keeps_any: false,
             batches: None,
             records: None,
         }
@@ -184,7 +187,7 @@ impl Measured {
 
     /// Takes out what is to be kept beside the numbers.
     fn distributions(&mut self) -> Option<Box<Distributions>> {
-        let histograms = self.keep.histograms.then(|| {
+        let histograms = self.keeps_histograms.then(|| {
             [
                 self.ttft.counted(),
                 SparseHistogram::of(&self.tbt),
@@ -198,8 +201,8 @@ impl Measured {
         if let Some(records) = &mut requests {
             records.sort_unstable_by_key(|record| record.request);
         }
-        let kept = Distributions { histograms, batch_means, requests };
-        (self.keep != Keep::default()).then(|| Box::new(kept))
+        let kept = Distributions { histograms, batch_means, requests, series: None };
+        self.keeps_any.then(|| Box::new(kept))
     }
 
     /// Describes a latency, and each objective on it under its place in `terms`.

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cluster::{BackendSpec, BackendStats, BatchShape, Refusal, StepModel, Work};
+use crate::engine::BackendState;
 use crate::trace::{Path, Segments};
 use crate::units::{RequestId, SimDuration, SimTime};
 use crate::workload::Window;
@@ -116,6 +117,18 @@ impl Backend {
     /// Returns the requests that wait for their first or next admission.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Returns what the backend is like, with so many requests outstanding.
+    pub(super) fn state(&self, outstanding: u32) -> BackendState {
+        let count = |slots: usize| u32::try_from(slots).unwrap();
+        BackendState {
+            waiting: count(self.waiting.len()),
+            running: count(self.running.len()),
+            outstanding,
+            used_blocks: self.cache.total() - self.cache.unheld(),
+            blocks: self.cache.total(),
+        }
     }
 
     /// Returns the KV cache.

@@ -16,6 +16,7 @@ mod orders;
 mod pool;
 mod scenarios;
 mod sequence;
+mod series;
 mod sim;
 mod stepper;
 mod tests;

@@ -139,6 +139,11 @@ impl Pool {
         self.range().contains(&backend.index())
     }
 
+    /// Returns the requests sent to each backend whose end has not come back.
+    pub(super) fn outstanding(&self) -> impl Iterator<Item = u32> {
+        self.views.iter().map(|view| view.outstanding)
+    }
+
     pub(super) fn diagnostics(&self) -> Vec<(&'static str, f64)> {
         self.algorithm.diagnostics()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::{BackendStats, DisaggregatedSpec, Facts, FleetSpec, HORIZON, Refusal, Work};
-use crate::engine::{Outcome, RequestRecord, RunRecord, SimError};
+use crate::engine::{BackendState, Outcome, RequestRecord, RunRecord, SimError};
 use crate::rng::Stream;
 use crate::router::{AlgorithmSpec, Decision, RejectReason};
 use crate::trace::{Segments, Trace};
@@ -129,6 +129,18 @@ impl<'t> Sim<'t> {
         for backend in &self.backends {
             backend.check(settled);
         }
+    }
+
+    /// The instant of the last event.
+    pub(super) fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// What the backends are like after the last event.
+    pub(super) fn states(&self) -> Vec<BackendState> {
+        let outstanding = self.pools.iter().flat_map(Pool::outstanding);
+        let both = self.backends.iter().zip(outstanding);
+        both.map(|(backend, outstanding)| backend.state(outstanding)).collect()
     }
 
     fn advance(&mut self, to: SimTime) -> Result<(), SimError> {

@@ -40,6 +40,19 @@ pub(super) fn place(path: &Path, bytes: &[u8], if_there: IfThere) -> Result<(), 
     sync_folder(folder)
 }
 
+/// Writes a file so that no reader ever sees a part of it, and leaves it to the system when it is
+/// on the disk.
+pub(super) fn put_lightly(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (on_its_way, mut file) = temporary(folder)?;
+    let written = file.write_all(bytes).map_err(StoreError::io(&on_its_way));
+    let named = written.and_then(|()| rename(&on_its_way, path, bytes));
+    if named.is_err() {
+        drop(fs::remove_file(&on_its_way));
+    }
+    named
+}
+
 /// Writes all bytes and brings them to the disk.
 pub(super) fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<(), StoreError> {
     let written = file.write_all(bytes).and_then(|()| file.sync_all());

@@ -243,8 +243,8 @@ impl Store {
         Ok(index)
     }
 
-    /// Removes what killed processes left on its way, if it has not been touched since `before`,
-    /// and returns those files. Parts stay.
+    /// Removes what killed processes left on its way, and events, if they have not been touched
+    /// since `before`, and returns those files. Parts stay.
     ///
     /// # Errors
     ///
@@ -252,9 +252,11 @@ impl Store {
     pub fn gc(&self, before: SystemTime) -> Result<Vec<PathBuf>, StoreError> {
         let mut removed = sweep_away(&self.root, before)?;
         removed.extend(sweep_away(&self.root.join(SPECS), before)?);
-        for folder in self.folders()?.into_iter().chain(self.request_folders()?) {
+        let folders = self.folders()?.into_iter().chain(self.run_table_folders()?);
+        for folder in folders.chain(self.failure_folders()?) {
             removed.extend(sweep_away(&folder, before)?);
         }
+        removed.extend(self.forget_events(before)?);
         Ok(removed)
     }
 

@@ -5,7 +5,14 @@
 //! results/<name>/parts/<2 hex>/<32 hex>.parquet   a batch of finished runs
 //! results/<name>/parts/<2 hex>/.tmp-…        a part on its way, or what a killed process left
 //! results/<name>/requests/<engine>/<2 hex>/<run id>.parquet   the requests of a run, if asked for
+//! results/<name>/series/<engine>/every_<seconds>_s/<2 hex>/<run id>.parquet   its backends over time
+//! results/<name>/failures/<engine>/<32 hex>.jsonl   why runs failed
+//! results/<name>/plan.json                   what was last asked of it
+//! results/<name>/events/<process>.jsonl      what a process did, a line an event
 //! ```
+//!
+//! The last three are for people and for who puts tables together: without them nothing is lost but
+//! what they say.
 //!
 //! A part is named by the SHA-256 of its bytes, so reading it verifies it. It is written beside its
 //! place, brought to the disk and renamed; nothing is appended to and no part is deleted. Any number
@@ -20,11 +27,13 @@
 
 mod digest;
 mod error;
+mod failures;
 mod files;
 mod folder;
+mod journal;
 mod part;
-mod requests;
 mod run_id;
+mod run_tables;
 mod specs;
 mod stored;
 
@@ -33,8 +42,11 @@ mod tests;
 
 pub use digest::{file_sha256, sha256_hex, short_sha256};
 pub use error::StoreError;
+pub use failures::{FailedRun, FailureLog};
 pub use folder::{Index, Store};
+pub use journal::{Journal, JournalEnds};
 pub use run_id::RunId;
+pub use run_tables::RunTable;
 pub use stored::{Damaged, Stored};
 
 /// The version of the layout of a store. A store of a later one is refused.

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::{short_hash, short_hash_of_digits};
 
 /// The id of a run: the first 64 bits of a hash over what it depends on, written as 16 hexadecimal
 /// digits. Of a million ids two are the same once in 37 million grids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RunId(u64);
 
 impl RunId {
@@ -18,6 +21,20 @@ impl RunId {
     /// Reads an id as it is written: 16 digits from `0` to `9` and `a` to `f`.
     pub fn parse(text: &str) -> Option<Self> {
         short_hash_of_digits(text).map(Self)
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no id of a run"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::tables::sample::{self, reals};
 use crate::tables::{Frame, Metadata, write_parquet};
+use crate::units::{PS_PER_MS, SimDuration};
 
 const ENGINE: &str = "1.0-engine.1";
 
@@ -158,7 +159,7 @@ fn a_damaged_part_is_told_and_its_runs_are_not_there() {
     }
     // Damaged still, of whatever engine; and so it can go.
     store.commit(runs(&["d"], 1.0), "another").unwrap();
-    assert_eq!(store.discard_damaged().unwrap(), [first.clone()]);
+    assert_eq!(store.discard_damaged().unwrap(), std::slice::from_ref(&first));
     assert!(store.read(ENGINE).unwrap().damaged.is_empty());
     assert_eq!(ids(&store.read("another").unwrap()), ["d"], "what is whole stays");
     assert_eq!(store.commit(runs(&["a", "b"], 1.0), ENGINE).unwrap(), first);

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cluster::ClusterSpec;
-use crate::engine::SimError;
-use crate::metrics::{SloSpec, Summary};
+use crate::engine::{Limits, SimError};
+use crate::metrics::{Keep, SloSpec, Summary};
 use crate::router::AlgorithmSpec;
 use crate::scenario::Scenario;
 use crate::workload::{Window, Workload, WorkloadError, WorkloadInfo};
@@ -37,6 +37,8 @@ pub struct Setting<'a> {
     pub slo: &'a SloSpec,
     /// Hears of the runs.
     pub progress: &'a dyn Progress,
+    /// What to keep of each run beside its numbers.
+    pub keep: Keep,
 }
 
 /// One workload of a study.
@@ -145,7 +147,8 @@ fn runs_of(
             slo: setting.slo.clone(),
             seed: draw.seed,
         };
-        let summary = scenario.run().map_err(|source| StudyError::Sim { draw, source })?;
+        let summary = scenario.run_within(&Limits::default(), setting.keep);
+        let summary = summary.map_err(|source| StudyError::Sim { draw, source })?;
         setting.progress.run_ended(workload.requests.len(), false);
         let (info, window) = (Arc::clone(&info), workload.window);
         Ok(Run { algorithm: algorithm.clone(), draw, info, window, summary })
@@ -175,6 +178,11 @@ mod tests {
         Config::parse("c.toml", "[cluster]\nnum_backends = 2").unwrap()
     }
 
+    fn setting(config: &Config) -> Setting<'_> {
+        let Config { cluster, slo, .. } = config;
+        Setting { cluster, slo, progress: &Deaf, keep: Keep::default() }
+    }
+
     fn make(draw: &Draw) -> Result<Workload, WorkloadError> {
         let rate = draw.rate_rps.unwrap_or(5.0);
         let duration = SimDuration::from_secs(10.0).unwrap();
@@ -184,7 +192,7 @@ mod tests {
     #[test]
     fn results_stand_in_the_order_asked_for() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &Deaf };
+        let setting = setting(&config);
         let named = |name| AlgorithmSpec::by_name(name).unwrap();
         let algorithms = [named("least_kv"), named("round_robin")];
         let draws = [7, 3, 5].map(|seed| Draw { seed, rate_rps: None });
@@ -200,7 +208,7 @@ mod tests {
     #[test]
     fn the_first_failure_names_its_rate() {
         let config = config();
-        let setting = Setting { cluster: &config.cluster, slo: &config.slo, progress: &Deaf };
+        let setting = setting(&config);
         let draws = [5.0, -1.0, -2.0].map(|rate| Draw { seed: 1, rate_rps: Some(rate) });
         let error = compare(setting, &AlgorithmSpec::all(), &draws, make).unwrap_err();
         assert!(error.to_string().starts_with("at -1 requests per second: "), "{error}");

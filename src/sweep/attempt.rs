@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{Cut, Limits, SimError};
-use crate::metrics::{Keep, Summary};
+use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::tables::{Failure, FailureKind, RunRow};
 use crate::workload::Workload;
@@ -13,7 +13,7 @@ use crate::workload::Workload;
 use super::execute::Execution;
 use super::grid::Grid;
 use super::queue::Task;
-use super::request_files::RequestFiles;
+use super::run_files::RunFiles;
 
 /// What the execution of a run took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Task {
         &self,
         grid: &Grid,
         execution: &Execution<'_>,
-        files: Option<&RequestFiles>,
+        files: Option<&RunFiles>,
     ) -> (RunRow, Effort) {
         let again = |attempts: u32| attempts <= execution.spec.retries && !execution.stop.is_set();
         let make = || self.requests(grid).map_err(Failure::new);
@@ -59,7 +59,7 @@ impl Task {
         grid: &Grid,
         workload: &Arc<Workload>,
         execution: &Execution<'_>,
-        files: Option<&RequestFiles>,
+        files: Option<&RunFiles>,
     ) -> Result<Summary, Failure> {
         let cell = &grid.cells()[self.index.cell];
         let scenario = Scenario {
@@ -77,13 +77,13 @@ impl Task {
             max_simulated: spec.max_simulated,
             goes_on: in_time.as_ref().map(|in_time| in_time as &dyn Fn() -> bool),
         };
-        let keep = Keep { requests: files.is_some(), ..grid.manifest.output };
+        let asked = grid.manifest.output;
+        let keep = if files.is_some() { asked } else { asked.without_files() };
         let ran = scenario.run_within(&limits, keep);
         let mut summary = ran.map_err(|error| failure(&error, spec.max_wall))?;
-        let kept = summary.distributions.as_mut().and_then(|kept| kept.requests.take());
-        if let (Some(files), Some(records)) = (files, kept) {
-            let first = scenario.workload.window.first;
-            files.put(self.index, scenario.seed, &records, first).map_err(Failure::new)?;
+        if let (Some(files), Some(kept)) = (files, &mut summary.distributions) {
+            let window = scenario.workload.window;
+            files.put(self.index, scenario.seed, window, kept).map_err(Failure::new)?;
         }
         Ok(summary)
     }

@@ -11,14 +11,14 @@ use super::grid::Grid;
 use super::memory::MemoryBudget;
 use super::outbox::Outbox;
 use super::queue::{Place, Queue};
-use super::request_files::RequestFiles;
+use super::run_files::RunFiles;
 use super::run_spec::ExecutionSpec;
 
 /// The threads of a sweep.
 #[derive(Debug)]
 pub struct Pool {
     threads: rayon::ThreadPool,
-    requests: Option<RequestFiles>,
+    files: Option<RunFiles>,
 }
 
 /// Asks an execution to stop: no run begins from then on, and those that have begun end.
@@ -81,15 +81,15 @@ impl Pool {
     /// A message, when the system gives no threads.
     pub fn new(threads: usize) -> Result<Self, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map(|threads| Self { threads, requests: None });
+        let pool = pool.map(|threads| Self { threads, files: None });
         pool.map_err(|error| format!("threads: {error}"))
     }
 
-    /// Also writes the requests of each run, where the manifest asks for them. A run whose requests
-    /// can't be written fails.
+    /// Also writes the tables that each run has in files of its own, where the manifest asks for
+    /// any. A run whose tables can't be written fails.
     #[must_use]
-    pub fn keeping(self, requests: Option<RequestFiles>) -> Self {
-        Self { requests, ..self }
+    pub fn keeping(self, files: Option<RunFiles>) -> Self {
+        Self { files, ..self }
     }
 
     /// Returns how many threads there are.
@@ -137,7 +137,7 @@ impl Pool {
                 if !goes_on() {
                     return;
                 }
-                let (row, effort) = task.run(grid, execution, self.requests.as_ref());
+                let (row, effort) = task.run(grid, execution, self.files.as_ref());
                 ran.fetch_add(1, Ordering::Relaxed);
                 failed.fetch_add(usize::from(row.outcome.is_err()), Ordering::Relaxed);
                 execution.observer.run_ended(&row, &effort);

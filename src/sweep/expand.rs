@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::document::{Fault, Faults, Scalar, Value};
+use crate::document::{Fault, FaultSet, Faults, Scalar, Value};
 
-use super::manifest::{Axis, Dimension, GridSpec, Manifest, Pattern, Target};
+use super::manifest::{Axis, ConfigFile, Dimension, GridSpec, Manifest, Pattern, Target};
 use super::scope::{ABSENT, Point, Scope};
 
 /// The most points that the product of axes may have, before filters.
@@ -41,17 +41,21 @@ impl Expansion {
     }
 }
 
-/// Lists the points of a grid, the last axis fastest, those of `include` last.
+/// Points at which expressions are wrong, after which no other is looked at.
+const MOST_BAD_POINTS: usize = 10_000;
+
+/// Lists the points of a grid, the last axis fastest, those of `include` last. What is wrong with
+/// expressions goes to `faults`, and the points that they are wrong for are left out.
 ///
 /// # Errors
 ///
-/// What is wrong with an expression, or too many points.
+/// Too many points, or none.
 pub(super) fn expand(
     manifest: &Manifest,
     grid: &GridSpec,
+    faults: &mut FaultSet,
 ) -> Result<(Vec<Point>, Expansion), Faults> {
     let axes: Vec<&Axis> = grid.axes().collect();
-    check_conditions(&axes)?;
     let lens: Vec<usize> = grid.dimensions.iter().map(|dimension| dimension.len).collect();
     let mut counts = Expansion {
         name: grid.name.clone(),
@@ -65,21 +69,21 @@ pub(super) fn expand(
         let message = format!("the axes have {} points, at most {LARGEST_PRODUCT}", counts.product);
         return Err(place.refuse(message, Some("split it into several manifests".to_owned())));
     }
-    let walker = Walker { manifest, axes: &axes };
+    let mut walker = Walker::new(manifest, &axes, faults);
     let mut points = Vec::new();
     let every: Vec<Vec<usize>> = lens.iter().map(|len| (0..*len).collect()).collect();
-    walker.product(grid, &every, |point| {
-        let Some(point) = walker.mark(point, true)? else { return Ok(()) };
+    walker.product(grid, &every, |walker, point| {
+        let Some(point) = walker.mark(point, true)? else { return Ok(true) };
         counts.applying += 1;
         if !walker.keeps_constraints(grid, &point)? {
-            return Ok(());
+            return Ok(true);
         }
         counts.constrained += 1;
         if !grid.excludes.iter().any(|pattern| pattern.matches(&point)) {
             points.push(point);
         }
-        if points.len() > grid.max_cells { Err(Box::new(too_many(grid, place))) } else { Ok(()) }
-    })?;
+        Ok(points.len() <= grid.max_cells)
+    });
     counts.kept = points.len();
     if !grid.includes.is_empty() {
         let mut known: BTreeSet<Point> = points.iter().cloned().collect();
@@ -89,31 +93,35 @@ pub(super) fn expand(
                 let message = "no point of the zipped axes has these values".to_owned();
                 return Err(pattern.place.refuse(message, None));
             }
-            walker.product(grid, &steps, |point| {
-                let Some(point) = walker.mark(point, false)? else { return Ok(()) };
+            walker.product(grid, &steps, |walker, point| {
+                let Some(point) = walker.mark(point, false)? else { return Ok(true) };
                 if known.insert(point.clone()) {
                     points.push(point);
                 }
-                Ok(())
-            })?;
+                Ok(true)
+            });
         }
         counts.included = points.len() - counts.kept;
     }
-    let of = grid.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
-    if points.is_empty() {
-        let Expansion { product, applying, constrained, .. } = counts;
-        let hint = format!(
-            "{product} points, of which {applying} apply, {constrained} keep `constraint` and none \
-             is left by `exclude`"
-        );
-        let first = grid.constraints.first().filter(|_| constrained == 0);
-        let place = first.map_or(place, super::manifest::Condition::place);
-        return Err(place.refuse(format!("no cell of the grid{of} is left"), Some(hint)));
+    if points.is_empty() && walker.bad_points == 0 {
+        return Err(nothing_left(grid, &counts, place));
     }
     if points.len() > grid.max_cells {
         return Err(Faults { faults: vec![too_many(grid, place)] });
     }
     Ok((points, counts))
+}
+
+fn nothing_left(grid: &GridSpec, counts: &Expansion, place: &Value) -> Faults {
+    let of = grid.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+    let Expansion { product, applying, constrained, .. } = counts;
+    let hint = format!(
+        "{product} points, of which {applying} apply, {constrained} keep `constraint` and none is \
+         left by `exclude`"
+    );
+    let first = grid.constraints.first().filter(|_| *constrained == 0);
+    let place = first.map_or(place, super::manifest::Condition::place);
+    place.refuse(format!("no cell of the grid{of} is left"), Some(hint))
 }
 
 /// Returns the steps of an expansion that a grid has something to say to.
@@ -134,7 +142,8 @@ fn too_many(grid: &GridSpec, place: &Value) -> Fault {
 }
 
 /// Refuses a `when` that names an axis whose own is not known yet.
-fn check_conditions(axes: &[&Axis]) -> Result<(), Faults> {
+pub(super) fn check_conditions(grid: &GridSpec, faults: &mut FaultSet) {
+    let axes: Vec<&Axis> = grid.axes().collect();
     for (at, axis) in axes.iter().enumerate() {
         let Some(when) = &axis.when else { continue };
         for name in when.expr.names() {
@@ -144,11 +153,10 @@ fn check_conditions(axes: &[&Axis]) -> Result<(), Faults> {
                 let message = format!("`when` of `{}` names `{}`", axis.name, later.name);
                 let hint =
                     Some("an axis with a `when` must stand before those that name it".into());
-                return Err(when.place().refuse(message, hint));
+                faults.add(when.place().fault(message, hint));
             }
         }
     }
-    Ok(())
 }
 
 impl Dimension {
@@ -191,18 +199,35 @@ impl Pattern {
 struct Walker<'a> {
     manifest: &'a Manifest,
     axes: &'a [&'a Axis],
+    /// Whether some points have a config that could not be read.
+    lacks_configs: bool,
+    /// Points for which an expression is wrong, and in what.
+    bad_points: usize,
+    faults: &'a mut FaultSet,
 }
 
 impl<'a> Walker<'a> {
-    /// Calls `each` with every point of a product of steps, the last dimension fastest.
+    fn new(manifest: &'a Manifest, axes: &'a [&'a Axis], faults: &'a mut FaultSet) -> Self {
+        let configs = axes.iter().filter(|axis| axis.target == Target::Config);
+        let mut names = configs.flat_map(|axis| &axis.values).map(|value| &value.coordinate);
+        let is_there = |name: &Scalar| {
+            let is = |known: &ConfigFile| *name == Scalar::Text(known.name.clone());
+            manifest.configs.iter().any(is)
+        };
+        let lacks_configs = !names.all(is_there);
+        Self { manifest, axes, lacks_configs, bad_points: 0, faults }
+    }
+
+    /// Calls `each` with every point of a product of steps, the last dimension fastest, until it
+    /// says that it has enough.
     fn product(
-        &self,
+        &mut self,
         grid: &GridSpec,
         steps: &[Vec<usize>],
-        mut each: impl FnMut(Point) -> Result<(), Box<Fault>>,
-    ) -> Result<(), Faults> {
+        mut each: impl FnMut(&Self, Point) -> Result<bool, Faults>,
+    ) {
         if steps.iter().any(Vec::is_empty) {
-            return Ok(());
+            return;
         }
         let mut at = vec![0; steps.len()];
         loop {
@@ -211,10 +236,20 @@ impl<'a> Walker<'a> {
                 let step = u32::try_from(steps[*at]).unwrap_or(ABSENT);
                 point.extend(std::iter::repeat_n(step, dimension.axes.len()));
             }
-            each(point).map_err(|fault| Faults { faults: vec![*fault] })?;
+            match each(self, point) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(faults) => {
+                    self.bad_points += 1;
+                    self.faults.extend(faults.faults);
+                }
+            }
             let Some(moving) = (0..at.len()).rev().find(|d| at[*d] + 1 < steps[*d].len()) else {
-                return Ok(());
+                return;
             };
+            if self.bad_points >= MOST_BAD_POINTS {
+                return;
+            }
             at[moving] += 1;
             at[moving + 1..].fill(0);
         }
@@ -223,10 +258,13 @@ impl<'a> Walker<'a> {
     /// Marks the axes that do not apply; with `once` there is nothing but for the first value of
     /// such an axis, as all others would be the same point.
     fn mark(&self, mut point: Point, once: bool) -> Result<Option<Point>, Box<Fault>> {
+        if self.lacks_configs && self.scope(&point, &[]).config().is_none() {
+            return Ok(None);
+        }
         for (at, axis) in self.axes.iter().enumerate() {
             let Some(when) = &axis.when else { continue };
             let scope = self.scope(&point, &[]);
-            if !when.holds(&|name| scope.value(name))? {
+            if !when.holds(scope)? {
                 if once && point[at] != 0 {
                     return Ok(None);
                 }
@@ -236,18 +274,28 @@ impl<'a> Walker<'a> {
         Ok(Some(point))
     }
 
-    fn keeps_constraints(&self, grid: &GridSpec, point: &Point) -> Result<bool, Box<Fault>> {
+    fn keeps_constraints(&self, grid: &GridSpec, point: &Point) -> Result<bool, Faults> {
         if grid.constraints.is_empty() {
             return Ok(true);
         }
-        let derived = derived(self.scope(point, &[]))?;
+        let (derived, mut faults) = match derived(self.scope(point, &[])) {
+            Ok(derived) => (derived, Vec::new()),
+            Err(faults) => (Vec::new(), faults.faults),
+        };
+        let has_derived = faults.is_empty();
+        let is_derived = |name: &&str| self.manifest.derive.iter().any(|own| own.name() == *name);
         let scope = self.scope(point, &derived);
         for constraint in &grid.constraints {
-            if !constraint.holds(&|name| scope.value(name))? {
-                return Ok(false);
+            if !has_derived && constraint.expr.names().iter().any(is_derived) {
+                continue;
+            }
+            match constraint.holds(scope) {
+                Ok(false) if faults.is_empty() => return Ok(false),
+                Ok(_) => {}
+                Err(fault) => faults.push(*fault),
             }
         }
-        Ok(true)
+        if faults.is_empty() { Ok(true) } else { Err(Faults { faults }) }
     }
 
     fn scope<'s>(&'s self, point: &'s [u32], derived: &'s [Scalar]) -> Scope<'s> {
@@ -259,39 +307,24 @@ impl<'a> Walker<'a> {
 ///
 /// # Errors
 ///
-/// What is wrong with an expression.
-pub(super) fn derived(scope: Scope<'_>) -> Result<Vec<Scalar>, Box<Fault>> {
+/// What is wrong with each expression, but for those that name one that is wrong.
+pub(super) fn derived(scope: Scope<'_>) -> Result<Vec<Scalar>, Faults> {
     let mut values: Vec<Scalar> = Vec::with_capacity(scope.manifest.derive.len());
+    let (mut faults, mut lost): (Vec<Fault>, Vec<&str>) = (Vec::new(), Vec::new());
     for derived in &scope.manifest.derive {
         let scope = Scope { derived: &values, ..scope };
-        let value = derived.condition.evaluate(&|name| scope.value(name))?;
+        let condition = &derived.condition;
+        if !lost.is_empty() && condition.expr.names().iter().any(|name| lost.contains(name)) {
+            lost.push(derived.name());
+            values.push(Scalar::Null);
+            continue;
+        }
+        let value = condition.evaluate(scope).unwrap_or_else(|fault| {
+            lost.push(derived.name());
+            faults.push(*fault);
+            Scalar::Null
+        });
         values.push(value);
     }
-    Ok(values)
-}
-
-/// Refuses axes that change nothing: of no key, and in no expression.
-///
-/// # Errors
-///
-/// Each such axis.
-pub(super) fn check_variables(manifest: &Manifest) -> Result<(), Faults> {
-    let mut names: BTreeSet<&str> = BTreeSet::new();
-    for grid in &manifest.grids {
-        names.extend(grid.constraints.iter().flat_map(|condition| condition.expr.names()));
-        let whens = grid.axes().filter_map(|axis| axis.when.as_ref());
-        names.extend(whens.flat_map(|condition| condition.expr.names()));
-    }
-    names.extend(manifest.derive.iter().flat_map(|derived| derived.condition.expr.names()));
-    let mut faults = Vec::new();
-    for axis in manifest.grids.iter().flat_map(GridSpec::axes) {
-        if axis.target == Target::Variable && !names.contains(axis.name.as_str()) {
-            let name = &axis.name;
-            let hint = format!(
-                "write `cluster.{name}` for a key of configs; a name of your own must stand in an expression"
-            );
-            faults.push(axis.place.fault(format!("axis `{name}` changes nothing"), Some(hint)));
-        }
-    }
-    if faults.is_empty() { Ok(()) } else { Err(Faults { faults }) }
+    if faults.is_empty() { Ok(values) } else { Err(Faults { faults }) }
 }

@@ -13,6 +13,7 @@
 //! the sign of its left side. `||`, `&&`, `in` and `if` evaluate no more than they need. Nothing is
 //! converted in silence: what does not fit, and a result that is not finite, is an error.
 
+mod compared;
 mod evaluate;
 mod lex;
 mod parse;
@@ -23,6 +24,7 @@ use std::fmt;
 
 use crate::document::Scalar;
 
+pub use compared::ComparedText;
 use parse::Term;
 
 /// An expression, parsed.
@@ -57,6 +59,11 @@ impl Expr {
         Ok(Self { text: text.to_owned(), names, root })
     }
 
+    /// Returns the expression `false`.
+    pub fn never() -> Self {
+        Self { text: "false".to_owned(), names: Vec::new(), root: Term::never() }
+    }
+
     /// Returns each name once, in the order of their first appearance.
     pub fn names(&self) -> Vec<&str> {
         self.names.iter().map(String::as_str).collect()
@@ -72,10 +79,22 @@ impl Expr {
         self.root.evaluate(lookup)
     }
 
+    /// Returns the texts that names are compared with, from left to right.
+    pub fn compared_texts(&self) -> Vec<ComparedText<'_>> {
+        let mut found = Vec::new();
+        compared::gather(&self.root, &mut found);
+        found
+    }
+
     /// Returns the text as it was parsed.
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// Returns the message of a name that stands for nothing.
+fn unknown_name(name: &str) -> String {
+    format!("unknown name `{name}`")
 }
 
 impl fmt::Display for ExprError {
@@ -86,6 +105,11 @@ impl fmt::Display for ExprError {
 }
 
 impl ExprError {
+    /// Returns the name, of some, that stands for nothing, if that is what is wrong.
+    pub(super) fn unknown<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        names.iter().copied().find(|name| self.message == unknown_name(name))
+    }
+
     fn new(at: usize, message: impl Into<String>) -> Self {
         Self { at, message: message.into(), hint: None }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::document::Faults;
+use crate::document::{FaultSet, Faults};
 use crate::metrics::SloTerm;
 use crate::scenario::{Scenario, TraceSpec};
 use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
@@ -15,9 +15,10 @@ use crate::trace::{
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
 
-use super::expand::{Expansion, check_variables, expand};
+use super::expand::{Expansion, check_conditions, expand};
 use super::manifest::{Axis, GridSpec, MOST_RUNS, Manifest, Source, Target, WorkloadSpec};
 use super::setting::{Resolved, Resolver, Setting};
+use super::spelling::{check_texts, check_variables};
 
 /// A grid whose inputs are loaded and fit together.
 #[derive(Debug)]
@@ -105,7 +106,6 @@ impl Grid {
     /// When an expression or a value that is set is wrong, a trace can't be read, the requests
     /// can't be made, or a config does not fit them.
     pub fn load(manifest: Manifest) -> Result<Self, GridError> {
-        check_variables(&manifest)?;
         let coordinates = coordinate_names(&manifest);
         let mut grid = Self {
             notes: Vec::new(),
@@ -124,25 +124,7 @@ impl Grid {
 
     /// Makes the cells of all grids of the manifest.
     fn expand(&mut self) -> Result<(), GridError> {
-        let mut builder = Builder::default();
-        let mut resolver = Resolver::new(&self.manifest, self.coordinates.clone());
-        for (number, spec) in self.manifest.grids.iter().enumerate() {
-            let (points, mut expansion) = expand(&self.manifest, spec)?;
-            let axes: Vec<&Axis> = spec.axes().collect();
-            for point in points {
-                if let Some(resolved) = resolver.resolve(number, &axes, &point) {
-                    let added = builder.add(number, resolved).map_err(|message| {
-                        let hint = "leave out an axis that changes nothing, or exclude one of them";
-                        axes[0].place.refuse(message, Some(hint.to_owned()))
-                    })?;
-                    expansion.repeated += usize::from(!added);
-                }
-            }
-            self.expansions.push(expansion);
-        }
-        let specs = resolver.finish()?;
-        self.manifest.check_warmups(&specs)?;
-        self.check_names(&builder.cells)?;
+        let (builder, specs) = self.build()?;
         let num_runs = builder.cells.len().saturating_mul(self.manifest.seeds.len());
         if num_runs > MOST_RUNS {
             let message = format!("the grid has {num_runs} runs, at most {MOST_RUNS}");
@@ -150,7 +132,9 @@ impl Grid {
             let place = &self.manifest.grids[0].axes().next().expect("a grid has axes").place;
             return Err(place.refuse(message, hint).into());
         }
-        (self.workloads, self.notes) = Loader::default().load_all(specs)?;
+        let (workloads, notes) = Loader::default().load_all(specs)?;
+        self.workloads = workloads;
+        self.notes.extend(notes);
         (self.cells, self.demands) = (builder.cells, builder.demands);
         for demand in &self.demands {
             let loaded = &self.workloads[demand.workload];
@@ -160,6 +144,42 @@ impl Grid {
             }
         }
         Ok(())
+    }
+
+    /// Resolves every point of every grid, or tells all that is wrong.
+    fn build(&mut self) -> Result<(Builder, Vec<WorkloadSpec>), Faults> {
+        let mut faults = FaultSet::default();
+        check_variables(&self.manifest, &[], &mut faults);
+        self.notes.extend(check_texts(&self.manifest, &mut faults));
+        let mut in_order = FaultSet::default();
+        self.manifest.grids.iter().for_each(|grid| check_conditions(grid, &mut in_order));
+        let grids: &[GridSpec] = if in_order.is_empty() { &self.manifest.grids } else { &[] };
+        faults.append(in_order);
+        let mut builder = Builder::default();
+        let mut resolver = Resolver::new(&self.manifest, self.coordinates.clone());
+        for (number, spec) in grids.iter().enumerate() {
+            let expanded = expand(&self.manifest, spec, &mut faults);
+            let Some((points, mut expansion)) = faults.settle(expanded) else { continue };
+            let axes: Vec<&Axis> = spec.axes().collect();
+            for point in points {
+                let Some(resolved) = resolver.resolve(number, &axes, &point) else { continue };
+                match builder.add(number, resolved) {
+                    Ok(added) => expansion.repeated += usize::from(!added),
+                    Err(message) => {
+                        let hint = "leave out an axis that changes nothing, or exclude one of them";
+                        faults.add(axes[0].place.fault(message, Some(hint.to_owned())));
+                        break;
+                    }
+                }
+            }
+            self.expansions.push(expansion);
+        }
+        let (specs, more) = resolver.finish();
+        faults.append(more);
+        faults.settle(self.manifest.check_warmups(&specs));
+        faults.settle(self.check_names(&builder.cells));
+        faults.finish(&self.manifest.file)?;
+        Ok((builder, specs))
     }
 
     /// Refuses axes that are called as a column of the tables is.

@@ -9,6 +9,8 @@ use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
 use crate::workload::Lengths;
 
+use super::output_spec::SERIES_INTERVAL_S;
+
 /// Any key: what is under it has names that the manifest's author chose, or those of a config.
 const ANY: &str = ".";
 const RATES: Bounds = Bounds::Between(1e-6, 1e9);
@@ -29,6 +31,11 @@ pub fn manifest_keys() -> Keys {
         Key::new("schema", KeyKind::OneOf(vec![json!(1)]), "Version of the manifest's keys: 1."),
         Key::new("name", named, "Name of the sweep and of its folder results/<name>."),
         Key::new("extends", text(), "Another manifest, whose keys those of this one replace."),
+        Key::new(
+            "unset",
+            KeyKind::List(Box::new(KeyKind::Text), 1),
+            "Keys that are not taken from the manifest that `extends` names, by their path.",
+        ),
         Key::new("seed", KeyKind::Whole(0..=LARGEST_SEED), "First seed.").default(42),
         Key::new("label", text(), "Template of a cell's label, with keys in braces."),
     ];
@@ -41,6 +48,7 @@ pub fn manifest_keys() -> Keys {
     Keys::from(keys)
         .rule(json!({ "if": { "not": { "required": ["extends"] } }, "then": alone }))
         .rule(json!({ "not": { "required": ["grid", "grids"] } }))
+        .rule(json!({ "dependencies": { "unset": ["extends"] } }))
 }
 
 fn table_keys() -> Vec<Key> {
@@ -258,6 +266,11 @@ fn output_keys() -> Vec<Key> {
         Key::new("batch_means", KeyKind::Truth, "Means of the batches of every run.")
             .default(false),
         Key::new("requests", KeyKind::Truth, "A row for every request.").default(false),
+        Key::new(
+            "series_interval_s",
+            KeyKind::Real(SERIES_INTERVAL_S),
+            "A row for every backend at every such interval of simulated time, in seconds.",
+        ),
     ]
 }
 

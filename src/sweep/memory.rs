@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::metrics::MOST_EXACT;
+use crate::metrics::{MOST_EXACT, most_instants};
 use crate::tables::RunIndex;
 use crate::workload::STREAMED_FROM;
 
@@ -19,6 +19,8 @@ const BYTES_PER_GENERATED: f64 = 28.0;
 /// How often the columns of requests are held: while they are drawn, as they are, and as the tree
 /// of their chains.
 const COPIES_OF_COLUMNS: f64 = 3.0;
+/// Bytes of a backend at an instant of a series: its state, and a row of its table.
+const BYTES_PER_STATE: f64 = 250.0;
 /// Bytes of what a prefix cache keeps of a stretch of blocks, and the stretches of a request. There
 /// are never more stretches than blocks.
 const BYTES_PER_STRETCH: f64 = 64.0;
@@ -104,12 +106,16 @@ impl Grid {
         let blocks = backends * f64::from(cluster.kv_cache_blocks);
         let stretches = blocks.min(requests * STRETCHES_PER_REQUEST) * BYTES_PER_STRETCH;
         let of_requests = COPIES_OF_COLUMNS * columns + latencies;
+        let instants = self.manifest.output.series.map_or(0, |_| {
+            most_instants(usize::try_from(cluster.num_backends).unwrap_or(usize::MAX))
+        });
+        let per_backend = BYTES_PER_BACKEND + instants as f64 * BYTES_PER_STATE;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "an estimate above 0; one beyond 64 bits is as good as the most"
         )]
-        let bytes = (BYTES_PER_RUN + of_requests + stretches + backends * BYTES_PER_BACKEND) as u64;
+        let bytes = (BYTES_PER_RUN + of_requests + stretches + backends * per_backend) as u64;
         bytes
     }
 }

@@ -23,17 +23,19 @@ mod outbox;
 mod output_spec;
 mod plan;
 mod queue;
-mod request_files;
+mod run_files;
 mod run_spec;
 mod scope;
 mod setting;
+mod spelling;
+mod survey;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use attempt::Effort;
 pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
 pub use expand::Expansion;
 pub use explain::{Difference, differences, nearest};
-pub use expr::{Expr, ExprError};
+pub use expr::{ComparedText, Expr, ExprError};
 pub use gathered::{Block, Gathered};
 pub use grid::{Cell, Demand, Grid, GridError};
 pub use identity::{
@@ -41,8 +43,8 @@ pub use identity::{
 };
 pub use keys::{manifest_keys, manifest_schema};
 pub use long_tables::{LongTableError, long_like, write_long};
-pub use manifest::{ConfigFile, Manifest, ManifestError, Source, WorkloadSpec};
+pub use manifest::{ConfigFile, Manifest, ManifestError, ManifestFile, Source, WorkloadSpec};
 pub use plan::{Balance, Plan, Shard};
-pub use request_files::RequestFiles;
+pub use run_files::RunFiles;
 pub use run_spec::{ExecutionSpec, Tolerance};
 pub use setting::Setting;

@@ -99,7 +99,7 @@ impl Plan {
         own.sort_unstable();
         // Cells that differ in their names alone have runs of the same ids.
         let mut seen = FxHashSet::default();
-        own.retain(|at| seen.insert(self.run_ids[*at]) && !is_done(self.run_ids[*at]));
+        own.retain(|at| !is_done(self.run_ids[*at]) && seen.insert(self.run_ids[*at]));
         own.into_iter().map(|at| self.runs[at]).collect()
     }
 

@@ -1,6 +1,6 @@
 //! What expressions of a manifest can name.
 
-use crate::document::Scalar;
+use crate::document::{Scalar, Value};
 
 use super::manifest::{Axis, ConfigFile, Manifest, Target};
 
@@ -46,10 +46,30 @@ impl<'a> Scope<'a> {
         self.written(name)
     }
 
+    /// Returns all names that have a value, for who has misspelt one.
+    pub(super) fn names(&self) -> Vec<String> {
+        let derived = self.manifest.derive.iter().zip(self.derived);
+        let mut names: Vec<String> = derived.map(|(own, _)| own.name().to_owned()).collect();
+        names.extend(self.axes.iter().map(|axis| axis.name.clone()));
+        names.extend(self.axes.iter().filter_map(|axis| axis.path.clone()));
+        names.extend(self.manifest.set.iter().filter_map(|setter| setter.path.clone()));
+        let mut written = |root: &str, value: &Value| {
+            names.extend(value.leaves().into_iter().map(|(path, _)| format!("{root}{path}")));
+        };
+        written("workload.", &self.manifest.workload);
+        if let Some(slo) = &self.manifest.slo {
+            written("slo.", slo);
+        }
+        if let Some(config) = self.config() {
+            written("", &config.document.whole());
+        }
+        names
+    }
+
     /// Returns what the config or the manifest says of a key.
     fn written(&self, name: &str) -> Option<Scalar> {
         let path: Vec<String> = name.split('.').map(str::to_owned).collect();
-        let below = |root: &crate::document::Value| root.get(&path[1..])?.scalar();
+        let below = |root: &Value| root.get(&path[1..])?.scalar();
         match (path[0].as_str(), &self.manifest.slo) {
             ("rate", _) if path.len() == 1 => Some(Scalar::Null),
             ("workload", _) => below(&self.manifest.workload),
@@ -62,7 +82,11 @@ impl<'a> Scope<'a> {
     pub(super) fn coordinate(&self, axis: usize) -> Scalar {
         match self.point[axis] {
             ABSENT => Scalar::Null,
-            at => self.axes[axis].values[at as usize].coordinate.clone(),
+            // An axis whose values were all refused has none.
+            at => {
+                let value = self.axes[axis].values.get(at as usize);
+                value.map_or(Scalar::Null, |value| value.coordinate.clone())
+            }
         }
     }
 

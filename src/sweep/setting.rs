@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cluster::ClusterSpec;
-use crate::document::{Blocked, Document, Fault, Faults, Scalar, Value};
+use crate::document::{Blocked, Document, Fault, FaultSet, Faults, Scalar, Value};
 use crate::metrics::SloSpec;
 use crate::router::AlgorithmSpec;
 use crate::scenario::Config;
@@ -43,6 +43,9 @@ pub(super) struct Resolved {
     pub(super) key: Arc<CellKey>,
 }
 
+/// Points for which keys can't be derived, after which why is not told of another.
+const MOST_UNDERIVED: usize = 10_000;
+
 /// Resolves points, each variant of a config, a workload and an algorithm once.
 #[derive(Debug)]
 pub(super) struct Resolver<'m> {
@@ -50,14 +53,16 @@ pub(super) struct Resolver<'m> {
     /// Names of the axes that are columns of the tables, of all grids.
     columns: Vec<String>,
     /// By the places and values that they depend on, and by what they are.
-    settings: BTreeMap<String, Arc<Setting>>,
+    settings: BTreeMap<String, Option<Arc<Setting>>>,
     distinct_settings: BTreeMap<String, Arc<Setting>>,
-    workloads: BTreeMap<String, usize>,
+    workloads: BTreeMap<String, Option<usize>>,
     distinct_workloads: Vec<WorkloadSpec>,
     /// Places among these, by what they are.
     places_of_workloads: BTreeMap<String, usize>,
     algorithms: BTreeMap<String, Arc<AlgorithmSpec>>,
-    faults: Option<Faults>,
+    faults: FaultSet,
+    /// Points for which keys can't be derived.
+    underived: usize,
 }
 
 impl<'m> Resolver<'m> {
@@ -71,20 +76,14 @@ impl<'m> Resolver<'m> {
             distinct_workloads: Vec::new(),
             places_of_workloads: BTreeMap::new(),
             algorithms: BTreeMap::new(),
-            faults: None,
+            faults: FaultSet::default(),
+            underived: 0,
         }
     }
 
-    /// Returns the workloads, or everything that was wrong.
-    ///
-    /// # Errors
-    ///
-    /// All faults so far, each once.
-    pub(super) fn finish(self) -> Result<Vec<WorkloadSpec>, Faults> {
-        match self.faults {
-            Some(faults) => Err(faults),
-            None => Ok(self.distinct_workloads),
-        }
+    /// Returns the workloads, and everything that was wrong.
+    pub(super) fn finish(self) -> (Vec<WorkloadSpec>, FaultSet) {
+        (self.distinct_workloads, self.faults)
     }
 
     /// Resolves a point of a grid; none when something is wrong with it, which
@@ -98,16 +97,23 @@ impl<'m> Resolver<'m> {
         let bare = Scope { manifest: self.manifest, axes, point, derived: &[] };
         let derived = match derived(bare) {
             Ok(derived) => derived,
-            Err(fault) => return self.refuse(Faults { faults: vec![*fault] }),
+            Err(_) if self.underived >= MOST_UNDERIVED => return None,
+            Err(faults) => {
+                self.underived += 1;
+                self.look_at_rest(grid, bare);
+                return self.refuse(faults.faults);
+            }
         };
         let scope = Scope { derived: &derived, ..bare };
-        let setting = self.setting(grid, scope)?;
-        let workload = self.workload(grid, scope)?;
-        let algorithm = self.algorithm(scope)?;
+        // All of them before the first that fails ends it: faults are told together.
+        let setting = self.setting(grid, scope);
+        let workload = self.workload(grid, scope);
+        let algorithm = self.algorithm(scope);
         let rate_rps = match self.rate(scope) {
             Ok(rate) => rate,
-            Err(fault) => return self.refuse(Faults { faults: vec![*fault] }),
+            Err(fault) => return self.refuse([*fault]),
         };
+        let (setting, workload, algorithm) = (setting?, workload?, algorithm?);
         let coordinates: Vec<Scalar> =
             self.columns.iter().map(|name| scope.value(name).unwrap_or(Scalar::Null)).collect();
         let mut key = CellKey {
@@ -122,11 +128,24 @@ impl<'m> Resolver<'m> {
         Some(Resolved { setting, workload, warmup, key: Arc::new(key) })
     }
 
-    fn refuse<T>(&mut self, faults: Faults) -> Option<T> {
-        match &mut self.faults {
-            Some(all) => all.add(faults),
-            none => *none = Some(faults),
+    /// Tells what is wrong with the values of a point for which keys can't be derived, where none of
+    /// those would stand beside them.
+    fn look_at_rest(&mut self, grid: usize, scope: Scope<'_>) {
+        let derive = &self.manifest.derive;
+        let is_free = |of: fn(&Target) -> bool| !derive.iter().any(|derived| of(&derived.target));
+        if is_free(|target| matches!(target, Target::OfConfig(_))) {
+            self.setting(grid, scope);
         }
+        if is_free(|target| matches!(target, Target::OfWorkload(_))) {
+            self.workload(grid, scope);
+        }
+        if is_free(|target| matches!(target, Target::OfAlgorithm(_))) {
+            self.algorithm(scope);
+        }
+    }
+
+    fn refuse<T>(&mut self, faults: impl IntoIterator<Item = Fault>) -> Option<T> {
+        self.faults.extend(faults);
         None
     }
 
@@ -136,29 +155,31 @@ impl<'m> Resolver<'m> {
             matches!(target, Target::OfConfig(_) | Target::Config)
         });
         if let Some(known) = self.settings.get(&key) {
-            return Some(Arc::clone(known));
+            return known.clone();
         }
         let made = self.make_setting(config, scope);
-        let setting = match made {
-            Ok(setting) => setting,
-            Err(faults) => return self.refuse(faults),
-        };
-        let distinct = self.distinct_settings.entry(format!("{setting:?}"));
-        let setting = Arc::clone(distinct.or_insert_with(|| Arc::new(setting)));
-        self.settings.insert(key, Arc::clone(&setting));
-        Some(setting)
+        let setting = self.faults.settle(made).map(|setting| {
+            let distinct = self.distinct_settings.entry(format!("{setting:?}"));
+            Arc::clone(distinct.or_insert_with(|| Arc::new(setting)))
+        });
+        self.settings.insert(key, setting.clone());
+        setting
     }
 
     fn make_setting(&self, file: &ConfigFile, scope: Scope<'_>) -> Result<Setting, Faults> {
         let mut document = file.document.clone();
+        let mut faults = FaultSet::default();
         if let Some(slo) = &self.manifest.slo {
-            put(&mut document, &["slo".to_owned()], slo)?;
+            put(&mut document, &["slo".to_owned()], slo, &mut faults);
         }
-        each_value(scope, |target, value, _| match target {
-            Target::OfConfig(path) => put(&mut document, path, value),
-            _ => Ok(()),
-        })?;
-        let config = Config::of(&document)?;
+        each_value(scope, |target, value, _| {
+            if let Target::OfConfig(path) = target {
+                put(&mut document, path, value, &mut faults);
+            }
+        });
+        let config = faults.settle(Config::of(&document));
+        faults.finish(document.label())?;
+        let config = config.expect("a config without faults is read");
         Ok(Setting {
             config: file.name.clone(),
             path: file.path.clone(),
@@ -171,30 +192,27 @@ impl<'m> Resolver<'m> {
     fn workload(&mut self, grid: usize, scope: Scope<'_>) -> Option<usize> {
         let key = depends_on(grid, scope, |target| matches!(target, Target::OfWorkload(_)));
         if let Some(known) = self.workloads.get(&key) {
-            return Some(*known);
+            return *known;
         }
         let mut document = Document::of("workload", self.manifest.workload.clone());
         let mut path = vec!["workload".to_owned()];
-        let put_all = each_value(scope, |target, value, _| {
-            let Target::OfWorkload(below) = target else { return Ok(()) };
+        each_value(scope, |target, value, _| {
+            let Target::OfWorkload(below) = target else { return };
             path.truncate(1);
             path.extend_from_slice(below);
-            put(&mut document, &path, value)
+            put(&mut document, &path, value, &mut self.faults);
         });
-        let made = put_all.and_then(|()| {
-            document.settle(|root| root.section("workload", WorkloadSpec::read).flatten())
+        let made = document.settle(|root| root.section("workload", WorkloadSpec::read).flatten());
+        let at = self.faults.settle(made).map(|spec| {
+            let next = self.distinct_workloads.len();
+            let at = *self.places_of_workloads.entry(format!("{spec:?}")).or_insert(next);
+            if at == next {
+                self.distinct_workloads.push(spec);
+            }
+            at
         });
-        let spec = match made {
-            Ok(spec) => spec,
-            Err(faults) => return self.refuse(faults),
-        };
-        let next = self.distinct_workloads.len();
-        let at = *self.places_of_workloads.entry(format!("{spec:?}")).or_insert(next);
-        if at == next {
-            self.distinct_workloads.push(spec);
-        }
         self.workloads.insert(key, at);
-        Some(at)
+        at
     }
 
     fn algorithm(&mut self, scope: Scope<'_>) -> Option<Arc<AlgorithmSpec>> {
@@ -203,30 +221,28 @@ impl<'m> Resolver<'m> {
         let value = &scope.axes[at].values.get(place)?.value;
         let name = scope.value("algorithm").unwrap_or(Scalar::Null).to_string();
         let mut document = Document::of("algorithm", value.clone());
-        let put_all = each_value(scope, |target, value, origin| {
-            let Target::OfAlgorithm(parameter) = target else { return Ok(()) };
+        let mut fits = true;
+        each_value(scope, |target, value, origin| {
+            let Target::OfAlgorithm(parameter) = target else { return };
             let path = ["algorithm".to_owned(), parameter.clone()];
             if origin == Origin::Set && document.get(&path).is_some() {
                 // What the algorithm's own entry says comes after `[set]`.
-                return Ok(());
+                return;
             }
             if !has_parameter(&name, parameter) {
                 let hint = "give the axis a `when`, such as \"algorithm == 'prefix_aware'\"";
                 let message = format!("`{name}` has no `{parameter}`");
-                return Err(value.refuse(message, Some(hint.to_owned())));
+                self.faults.add(value.fault(message, Some(hint.to_owned())));
+                fits = false;
+                return;
             }
             name_in_table(&mut document);
-            put(&mut document, &path, value)
+            put(&mut document, &path, value, &mut self.faults);
         });
-        let made = put_all
-            .and_then(|()| document.settle(|root| AlgorithmSpec::read(&root.item("algorithm")?)));
-        match made {
-            Ok(spec) => {
-                let known = self.algorithms.entry(spec.label());
-                Some(Arc::clone(known.or_insert_with(|| Arc::new(spec))))
-            }
-            Err(faults) => self.refuse(faults),
-        }
+        let made = document.settle(|root| AlgorithmSpec::read(&root.item("algorithm")?));
+        let spec = self.faults.settle(made).filter(|_| fits)?;
+        let known = self.algorithms.entry(spec.label());
+        Some(Arc::clone(known.or_insert_with(|| Arc::new(spec))))
     }
 
     /// Returns the rate of a point; none to replay a trace at its own.
@@ -268,8 +284,8 @@ impl<'m> Resolver<'m> {
             };
             let Some(value) = value else {
                 let hint = "names of axes, or keys that are written in the config".to_owned();
-                let fault = place.refuse(format!("`{{{name}}}` has no value"), Some(hint));
-                return self.refuse(fault);
+                let fault = place.fault(format!("`{{{name}}}` has no value"), Some(hint));
+                return self.refuse([fault]);
             };
             label.push_str(&value.to_string());
             rest = tail;
@@ -324,10 +340,7 @@ enum Origin {
 
 /// Calls `each` with every value that is put into a config, a workload or an algorithm: those of
 /// `[set]`, then of axes, then of `[derive]`.
-fn each_value(
-    scope: Scope<'_>,
-    mut each: impl FnMut(&Target, &Value, Origin) -> Result<(), Faults>,
-) -> Result<(), Faults> {
+fn each_value(scope: Scope<'_>, mut each: impl FnMut(&Target, &Value, Origin)) {
     // A parameter that is set for all is set for the algorithms that have it.
     let applies = |target: &Target| {
         let Target::OfAlgorithm(parameter) = target else { return true };
@@ -335,21 +348,20 @@ fn each_value(
     };
     for setter in &scope.manifest.set {
         if applies(&setter.target) {
-            each(&setter.target, &setter.value, Origin::Set)?;
+            each(&setter.target, &setter.value, Origin::Set);
         }
     }
     for (axis, at) in scope.axes.iter().zip(scope.point) {
         if *at != ABSENT {
-            each(&axis.target, &axis.values[*at as usize].value, Origin::Axis)?;
+            each(&axis.target, &axis.values[*at as usize].value, Origin::Axis);
         }
     }
     for (derived, value) in scope.manifest.derive.iter().zip(scope.derived) {
         let value = derived.condition.place().with(value).filter(|_| applies(&derived.target));
         if let Some(value) = value {
-            each(&derived.target, &value, Origin::Derived)?;
+            each(&derived.target, &value, Origin::Derived);
         }
     }
-    Ok(())
 }
 
 /// Returns a text that is the same for points with the same values of certain keys.
@@ -369,8 +381,9 @@ fn depends_on(grid: usize, scope: Scope<'_>, of: impl Fn(&Target) -> bool) -> St
     key
 }
 
-fn put(document: &mut Document, path: &[String], value: &Value) -> Result<(), Faults> {
-    document.set(path, value.clone()).map_err(|Blocked(key)| {
-        value.refuse(format!("`{key}` is no table, so it has no `{}`", path.join(".")), None)
-    })
+fn put(document: &mut Document, path: &[String], value: &Value, faults: &mut FaultSet) {
+    if let Err(Blocked(key)) = document.set(path, value.clone()) {
+        let message = format!("`{key}` is no table, so it has no `{}`", path.join("."));
+        faults.add(value.fault(message, None));
+    }
 }

@@ -15,6 +15,7 @@ mod requests;
 mod rows;
 mod runs;
 mod schema;
+mod series;
 mod timing;
 mod wide;
 mod write;
@@ -38,6 +39,7 @@ pub use runs::{
     side_by_side, stacked, text_column,
 };
 pub use schema::{column_types, unit_of};
+pub use series::{SeriesOfRun, series_frame, series_of_run_frame};
 pub use timing::{TimingRow, timing_frame};
 pub use wide::{is_column, wide_cells_frame};
 pub use write::{

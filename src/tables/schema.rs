@@ -35,7 +35,7 @@ const LATENCIES: [(&str, &str); 5] = [
     ("queue_wait_", "arrival to first scheduling"),
 ];
 
-const DESCRIPTIONS: [(&str, &str); 81] = [
+const DESCRIPTIONS: [(&str, &str); 88] = [
     // Which run or cell.
     ("run_id", "what the run depends on, as a hash"),
     ("cell_id", "the cell"),
@@ -114,7 +114,7 @@ const DESCRIPTIONS: [(&str, &str); 81] = [
     ("arrival_ms", "when it reached the router, from the start of the run"),
     ("prompt_tokens", "prompt length"),
     ("output_tokens", "output length"),
-    ("backend", "backend it was sent to first, from 0"),
+    ("backend", "backend, from 0; of a request the one it was sent to first"),
     ("outcome", "how it ended"),
     ("reject_reason", "why it was turned away"),
     ("queue_wait_ms", "arrival to first scheduling"),
@@ -122,6 +122,14 @@ const DESCRIPTIONS: [(&str, &str); 81] = [
     ("tpot_ms", "time per output token after the first"),
     ("e2e_ms", "arrival to last token"),
     ("cached_tokens", "leading prompt tokens found in the cache"),
+    // Series.
+    ("time_s", "instant, from the start of the run, before what happens at it"),
+    ("in_window", "whether it lies in the window, its ends included"),
+    ("waiting_count", "requests that wait for their first or next admission"),
+    ("running_count", "requests in the running batch"),
+    ("outstanding_count", "requests that the router sent there and that have not left"),
+    ("kv_used_blocks", "KV blocks that requests hold"),
+    ("kv_usage_ratio", "KV blocks that requests hold, of those that they can"),
 ];
 
 /// Returns the unit of a column, none where it has none: a text, an id, a place.

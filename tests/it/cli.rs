@@ -237,7 +237,7 @@ fn tables_fit_a_hundred_columns() {
 fn bad_arguments_are_refused_by_name() {
     let config = "configs/default.toml";
     let sweep = ["sweep", "-c", config, "--rates"];
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 26] = [
         (&["run", "-c", "no/such.toml"], "no/such.toml: "),
         (&["run", "-c", config, "-t", "no/such.jsonl"], "no/such.jsonl: "),
         (&["run", "-c", config, "-a", "round_robbin"], "did you mean `round_robin`?"),
@@ -245,6 +245,14 @@ fn bad_arguments_are_refused_by_name() {
         (&["run", "-c", config, "-o", "src"], "src: is a folder"),
         (&["run", "-c", config, "-o", "-"], "--format json"),
         (&["run", "-c", config, "--seeds", "0"], "--seeds"),
+        (&["run", "-c", config, "--series", "series.json"], "end its name in .csv or .parquet"),
+        (&["run", "-c", config, "--series", "no/such/file.csv"], "no/such/file.csv: cannot be"),
+        (
+            &["run", "-c", config, "--series", "s.csv", "--series-interval", "0"],
+            "--series-interval",
+        ),
+        (&["run", "-c", config, "--series", "s.csv", "--series-interval", "-1"], "is -1, expected"),
+        (&["run", "-c", config, "--series-interval", "2"], "--series <PATH>"),
         (&["compare", "-c", config, "-A", ""], "--algorithms names no algorithm"),
         (&["compare", "-c", config, "-A", "least_kv,least_kv"], "`least_kv` is named twice"),
         (&[&sweep[..], &["0"]].concat(), "`0` is no rate"),
@@ -422,4 +430,59 @@ fn a_closed_standard_output_is_no_error() {
         assert!(!err.contains("error") && !err.contains("panicked"), "{err}");
     }
     assert!(Path::new(&results).is_file(), "the file is written whoever reads the rest");
+}
+
+#[test]
+fn a_series_is_a_file_beside_the_results_and_changes_nothing() {
+    let folder = Folder::new("series");
+    let config = folder.write("fleet.toml", "[cluster]\nnum_backends = 3\n");
+    let trace = folder.trace(400);
+    let run = ["run", "-c", &config, "-t", &trace, "-a", "least_outstanding", "--format", "json"];
+    let plain = done(&run);
+    let written = |name: &str, more: &[&str]| {
+        let path = folder.path(name);
+        let told = done(&[&run[..], &["--series", &path][..], more].concat());
+        (told, fs::read(&path).unwrap())
+    };
+    let (told, csv) = written("series.csv", &["--series-interval", "0.5"]);
+    assert_eq!(told, plain);
+    let csv = String::from_utf8(csv).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    let columns = "seed,time_s,in_window,backend,waiting_count,running_count,outstanding_count,\
+                   kv_used_blocks,kv_usage_ratio";
+    assert_eq!(lines[0], columns);
+    // Requests arrive over 20 s, so the last but one instant before that is 19.5 s at the latest.
+    for (place, line) in lines[1..].iter().enumerate() {
+        let cells: Vec<&str> = line.split(',').collect();
+        let expected = (place / 3 + 1) as f64 / 2.0;
+        assert_eq!(cells[1].parse().ok(), Some(expected), "three backends every 0.5 s");
+        assert_eq!(cells[3], (place % 3).to_string());
+    }
+    assert!(
+        lines.len() > 1 + 3 * 38 && (lines.len() - 1).is_multiple_of(3),
+        "{} lines",
+        lines.len()
+    );
+    assert!(lines[1..].iter().any(|line| !line.contains(",0,0,0,0,0.0")), "some are busy");
+    // At every second there is every second instant.
+    let (_, seconds) = written("seconds.csv", &[]);
+    let seconds = String::from_utf8(seconds).unwrap();
+    let whole = |line: &&str| !line.split(',').nth(1).unwrap().ends_with(".5");
+    assert!(seconds.lines().eq(lines.iter().copied().filter(whole)));
+    // Several seeds stand one after the other.
+    let (_, seeds) = written("seeds.csv", &["--seeds", "2"]);
+    let seeds = String::from_utf8(seeds).unwrap();
+    let mut seeds: Vec<&str> =
+        seeds.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    seeds.dedup();
+    assert_eq!(seeds, ["42", "43"]);
+    let (_, parquet) = written("series.parquet", &["--series-interval", "0.5"]);
+    let file = routesim::tables::ParquetFile::open(&parquet).unwrap();
+    assert_eq!(
+        file.metadata("routesim.engine"),
+        Some(routesim::sweep::engine_fingerprint().as_str())
+    );
+    let mut twin = Vec::new();
+    routesim::tables::write_csv(&mut file.rows(None).unwrap(), &mut twin).unwrap();
+    assert!(twin == csv.into_bytes(), "the Parquet says what the CSV says");
 }

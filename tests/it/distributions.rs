@@ -13,7 +13,12 @@ use routesim::stats::SparseHistogram;
 use routesim::units::{PS_PER_S, SimDuration};
 use routesim::workload::{GeneratorSpec, Lengths, Warmup};
 
-const ALL: Keep = Keep { histograms: true, batch_means: true, requests: true };
+const ALL: Keep = Keep {
+    histograms: true,
+    batch_means: true,
+    requests: true,
+    series: Some(SimDuration::from_ps(PS_PER_S / 8)),
+};
 
 /// Backends with so short a queue that some requests are turned away, and outputs of which some
 /// have a single token. A run measures from a few to thousands of requests.

@@ -248,6 +248,66 @@ fn a_manifest_extends_another_and_takes_keys_from_outside() {
     assert!(error.contains("does one extend itself?"), "{error}");
 }
 
+/// A base of two bases, and a manifest of these lines that extends it.
+fn extending(test: &str, lines: &str) -> Result<Grid, String> {
+    let folder = folder(test);
+    let base = format!(
+        "{HEAD}[grid]\nconfigs = [\"c.toml\"]\n{ONE}\n[grid.axes]\n\
+         cluster.num_backends = [2, 3]\n\"cluster.max_queue_depth\" = [1, 2]\n[set]\n\
+         cluster.max_batch_size = 8\n[run]\nmax_events = 5\n{WORKLOAD}"
+    );
+    fs::write(folder.join("b.toml"), base).unwrap();
+    let middle = "extends = \"b.toml\"\nunset = [\"set\"]\n[run]\nretries = 3\n";
+    fs::write(folder.join("middle.toml"), middle).unwrap();
+    load(test, &format!("extends = \"middle.toml\"\n{lines}"), &[])
+}
+
+#[test]
+fn what_a_manifest_unsets_is_not_taken_from_those_it_extends() {
+    let lines = "unset = [\"grid.axes.cluster.num_backends\", \"run\"]\n\
+                 [grid.axes]\ncluster.max_batch_size = [16]\n";
+    let grid = extending("unset", lines).unwrap();
+    assert_eq!(
+        cells(&grid),
+        [
+            "cluster.max_queue_depth=1/cluster.max_batch_size=16/round_robin/1",
+            "cluster.max_queue_depth=2/cluster.max_batch_size=16/round_robin/1",
+        ],
+        "`set` would be a fault beside the axis"
+    );
+    let run = &grid.manifest.execution;
+    assert_eq!((run.max_events, run.retries), (None, 0), "of both of them");
+    assert_eq!(grid.cells()[0].setting.cluster.num_backends, 4, "that of the config");
+    assert!(grid.manifest.text.contains("\nunset = [\"grid.axes."), "{}", grid.manifest.text);
+    // A table that is unset as a whole, to be written anew.
+    let lines = "unset = [\"grid.axes\"]\n[grid.axes]\ncluster.num_backends = [9]\n";
+    let grid = extending("unset-table", lines).unwrap();
+    assert_eq!(cells(&grid), ["cluster.num_backends=9/round_robin/1"]);
+    assert_eq!(grid.manifest.execution.max_events, Some(5));
+}
+
+#[test]
+fn what_is_unset_must_be_there() {
+    let told = |lines: &str| extending("unset-wrong", lines).unwrap_err();
+    let error = told("unset = [\"run.max_event\", \"grid.axes.cluster.num_backend\"]\nsed = 1\n");
+    for part in [
+        "m.toml:2:10: nothing that is extended has `run.max_event`",
+        "hint: did you mean `run.max_events`?",
+        "m.toml:2:27: nothing that is extended has `grid.axes.cluster.num_backend`",
+        "hint: did you mean `grid.axes.cluster.num_backends`?",
+        "unknown key `sed`",
+    ] {
+        assert!(error.contains(part), "{part} in\n{error}");
+    }
+    assert!(told("unset = \"run\"\n").contains("m.toml:2:9: `unset` is a list of keys"));
+    assert!(told("unset = [\"a b\"]\n").contains("`a b` is no key"));
+    let alone = format!("{HEAD}unset = [\"run\"]\n[grid]\nconfigs = [\"c.toml\"]\n{ONE}\n");
+    let error = load("unset-alone", &format!("{alone}{WORKLOAD}"), &[]).unwrap_err();
+    assert!(error.contains("m.toml:3:9: `unset` goes with `extends`"), "{error}");
+    let error = load("unset-set", &format!("{HEAD}{WORKLOAD}"), &["unset=[\"run\"]"]).unwrap_err();
+    assert!(error.contains("read before its keys are set"), "{error}");
+}
+
 #[test]
 fn labels_are_what_the_manifest_says() {
     let label = "label = \"{config}: {cluster.num_backends} x {algorithm} at {rate}\"\n";

@@ -7,11 +7,14 @@ mod batches;
 #[cfg(feature = "cli")]
 mod cli;
 mod distributions;
+mod faults;
 #[cfg(feature = "cli")]
 mod fidelity;
 mod grid;
 #[cfg(feature = "cli")]
 mod init;
+#[cfg(feature = "cli")]
+mod journal;
 #[cfg(feature = "cli")]
 mod limits;
 #[cfg(feature = "cli")]

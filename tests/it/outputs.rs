@@ -13,7 +13,8 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_routesim-sweep");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-const ALL: &str = "[output]\nhistograms = true\nbatch_means = true\nrequests = true\n";
+const ALL: &str = "[output]\nhistograms = true\nbatch_means = true\nrequests = true\n\
+                   series_interval_s = 0.5\n";
 
 /// A folder of its own for each test, empty at its start, with a small sweep.
 fn folder(test: &str) -> PathBuf {
@@ -91,10 +92,10 @@ fn tables_of_many_cells_are_written_in_pieces_that_nobody_sees() {
     }
 }
 
-/// The files of requests, by name.
-fn request_files(out: &Path) -> BTreeMap<String, PathBuf> {
+/// The files of a table that each run has of its own, by name.
+fn run_files(out: &Path, table: &str) -> BTreeMap<String, PathBuf> {
     let mut files = BTreeMap::new();
-    let mut folders = vec![out.join("requests")];
+    let mut folders = vec![out.join(table)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {
@@ -113,7 +114,9 @@ fn schema(out: &Path) -> Vec<String> {
     let tables = ["runs", "cells", "cells_wide", "histograms", "batches"];
     let mut paths: Vec<(&str, PathBuf)> =
         tables.iter().map(|name| (*name, out.join(format!("{name}.parquet")))).collect();
-    paths.push(("requests", request_files(out).into_values().next().unwrap()));
+    for name in ["requests", "series"] {
+        paths.push((name, run_files(out, name).into_values().next().unwrap()));
+    }
     let mut lines = Vec::new();
     for (name, path) in paths {
         let bytes = fs::read(&path).unwrap();
@@ -208,7 +211,7 @@ fn documents_tell_of_every_column_and_its_unit() {
         let (table, column, _, unit) = (next(), next(), next(), next());
         tables.entry(table).or_default().push((column, unit));
     }
-    assert_eq!(tables.len(), 6);
+    assert_eq!(tables.len(), 7);
     for (table, columns) in tables {
         let documented = documented(&table);
         for (column, unit) in &columns {
@@ -231,7 +234,8 @@ fn a_sweep_that_asks_for_more_makes_what_is_missing() {
     manifest(&folder, 2, "");
     run(&folder, "out", &["run"]);
     let out = folder.join("out");
-    assert!(!out.join("histograms.parquet").exists() && !out.join("requests").exists());
+    let none = |name: &str| !out.join(name).exists();
+    assert!(["histograms.parquet", "requests", "series"].into_iter().all(none));
     let plain = fs::read(out.join("cells.csv")).unwrap();
     manifest(&folder, 2, "[output]\nhistograms = true\n");
     assert!(run(&folder, "out", &["status"]).is_empty());
@@ -252,17 +256,23 @@ fn a_sweep_that_asks_for_more_makes_what_is_missing() {
         let [a, b] = ["out", "fresh"].map(|out| fs::read(folder.join(out).join(&name)).unwrap());
         assert!(a == b, "{name} depends on how it came about");
     }
-    // Requests of a run that are gone are made again, and nothing else.
-    let files = request_files(&out);
-    assert_eq!(files.len(), 8);
-    let (name, path) = files.iter().next().unwrap();
-    fs::remove_file(path).unwrap();
-    assert!(run(&folder, "out", &["run"]).contains("7 of 8 runs were done before"));
-    for (name, path) in &files {
-        let fresh = &request_files(&folder.join("fresh"))[name];
-        assert!(fs::read(path).unwrap() == fs::read(fresh).unwrap(), "{name}");
+    // Requests or series of a run that are gone are made again, and nothing else.
+    for table in ["requests", "series"] {
+        let files = run_files(&out, table);
+        assert_eq!(files.len(), 8);
+        fs::remove_file(files.values().next().unwrap()).unwrap();
+        assert!(run(&folder, "out", &["run"]).contains("7 of 8 runs were done before"));
+        for (name, path) in &files {
+            let fresh = &run_files(&folder.join("fresh"), table)[name];
+            assert!(fs::read(path).unwrap() == fs::read(fresh).unwrap(), "{name}");
+        }
     }
-    assert!(files.contains_key(name));
+    // Another interval is another series, and the first one stays.
+    manifest(&folder, 2, &ALL.replace("0.5", "0.25"));
+    assert!(!run(&folder, "out", &["run"]).contains("were done before"));
+    assert!(run(&folder, "out", &["run"]).contains("8 of 8 runs were done before"));
+    manifest(&folder, 2, ALL);
+    assert!(run(&folder, "out", &["run"]).contains("8 of 8 runs were done before"));
     // What is no longer asked for is not left beside tables of other runs.
     manifest(&folder, 2, "");
     run(&folder, "out", &["run"]);
@@ -292,14 +302,102 @@ fn a_sweep_that_is_killed_loses_nothing_that_is_asked_for() {
         let [a, b] = ["out", "whole"].map(|out| fs::read(folder.join(out).join(&file)).unwrap());
         assert!(a == b, "{file} differs");
     }
-    let [mended, whole] = ["out", "whole"].map(|out| request_files(&folder.join(out)));
-    let names = |files: &BTreeMap<String, PathBuf>| -> Vec<String> {
-        files.keys().filter(|name| !name.starts_with('.')).cloned().collect()
-    };
-    assert_eq!(names(&mended), names(&whole));
-    for (name, path) in &whole {
-        assert!(fs::read(path).unwrap() == fs::read(&mended[name]).unwrap(), "{name} differs");
+    same_run_files(&folder.join("out"), &folder.join("whole"), 160);
+}
+
+/// Requests and series of so many runs are the same bytes in two folders.
+#[track_caller]
+fn same_run_files(one: &Path, two: &Path, runs: usize) {
+    for table in ["requests", "series"] {
+        let [one, two] = [one, two].map(|out| {
+            let files = run_files(out, table).into_iter();
+            files.filter(|(name, _)| !name.starts_with('.')).collect::<BTreeMap<_, _>>()
+        });
+        assert!(one.len() == runs && one.keys().eq(two.keys()), "{table}: {} files", one.len());
+        for (name, path) in &one {
+            assert!(fs::read(path).unwrap() == fs::read(&two[name]).unwrap(), "{table}: {name}");
+        }
     }
+}
+
+#[test]
+fn series_are_the_same_bytes_on_any_number_of_threads_and_in_shards() {
+    let folder = folder("series-bytes");
+    manifest(&folder, 3, ALL);
+    run(&folder, "one", &["run", "--threads", "1"]);
+    run(&folder, "two", &["run", "--threads", "2"]);
+    for shard in ["0/3", "2/3", "1/3"] {
+        run(&folder, "shards", &["run", "--shard", shard]);
+    }
+    run(&folder, "shards", &["merge"]);
+    same_run_files(&folder.join("one"), &folder.join("two"), 12);
+    same_run_files(&folder.join("one"), &folder.join("shards"), 12);
+}
+
+#[test]
+fn ids_and_numbers_are_the_same_with_a_series_and_without() {
+    let folder = folder("series-ids");
+    manifest(&folder, 2, "");
+    run(&folder, "without", &["run"]);
+    manifest(&folder, 2, "[output]\nseries_interval_s = 0.5\n");
+    run(&folder, "with", &["run"]);
+    for name in ["runs.csv", "cells.csv", "cells_wide.csv"] {
+        let [a, b] = ["with", "without"].map(|out| folder.join(out).join(name));
+        assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{name}");
+    }
+}
+
+/// Numbers of a column, which has no nulls.
+fn wholes(frame: &Frame, name: &str) -> Vec<i64> {
+    frame.column(name).unwrap().i64().unwrap().iter().map(Option::unwrap).collect()
+}
+
+#[test]
+fn a_series_says_what_the_requests_of_its_run_say() {
+    let folder = folder("series-requests");
+    manifest(&folder, 1, ALL);
+    run(&folder, "out", &["run"]);
+    let out = folder.join("out");
+    let requests = run_files(&out, "requests");
+    let (mut waited, mut outside) = (0, 0);
+    for (name, path) in run_files(&out, "series") {
+        let (own, requests) = (table(&path), table(&requests[&name]));
+        assert!(texts(&own, "run_id").unwrap().iter().all(|id| name == format!("{id}.parquet")));
+        let real = |frame: &Frame, name: &str| -> Vec<Option<f64>> {
+            frame.column(name).unwrap().f64().unwrap().iter().collect()
+        };
+        let (arrivals, ends) = (real(&requests, "arrival_ms"), real(&requests, "e2e_ms"));
+        let to = wholes(&requests, "backend");
+        let at: Vec<f64> = real(&own, "time_s").into_iter().map(Option::unwrap).collect();
+        let in_window = own.column("in_window").unwrap().bool().unwrap();
+        let backends = wholes(&own, "backend");
+        let [waiting, running, outstanding] = ["waiting", "running", "outstanding"]
+            .map(|name| wholes(&own, &format!("{name}_count")));
+        let (blocks, usage) = (wholes(&own, "kv_used_blocks"), real(&own, "kv_usage_ratio"));
+        for row in 0..own.height() {
+            let expected = 0.5 * (row / 2 + 1) as f64;
+            assert_eq!(Some(at[row]), Some(expected), "two backends every 0.5 s");
+            assert_eq!(backends[row], (row % 2) as i64);
+            assert_eq!(in_window.get(row), Some((3.0..=15.0).contains(&at[row])));
+            assert_eq!(outstanding[row], waiting[row] + running[row]);
+            let there = |request: &usize| {
+                let since = arrivals[*request].unwrap() / 1e3;
+                let until = since + ends[*request].unwrap() / 1e3;
+                to[*request] == backends[row] && since < at[row] && at[row] <= until
+            };
+            assert_eq!(
+                (0..to.len()).filter(there).count() as i64,
+                outstanding[row],
+                "{name} {row}"
+            );
+            // 32,768 blocks unless a config says otherwise, of which one is kept aside.
+            assert_eq!(usage[row], Some(blocks[row] as f64 / 32_767.0));
+            assert!((blocks[row] > 0) == (running[row] > 0));
+            waited += waiting[row];
+            outside += i64::from(at[row] > 15.0);
+        }
+    }
+    assert!(waited > 0 && outside > 0, "{waited} waiting, {outside} rows of the drain");
 }
 
 #[test]
@@ -331,7 +429,7 @@ fn long_tables_add_up_to_the_table_of_runs() {
     }
     let requests = RunsReader::new(&runs).all().unwrap().whole("requests_count").unwrap();
     for (run_id, requests) in ids.iter().zip(requests) {
-        let own = table(&request_files(&out)[&format!("{run_id}.parquet")]);
+        let own = table(&run_files(&out, "requests")[&format!("{run_id}.parquet")]);
         assert_eq!(Some(own.height() as u64), requests);
         assert!(texts(&own, "run_id").unwrap().iter().all(|own| own == run_id));
     }
@@ -375,4 +473,38 @@ fn footers_say_where_a_table_comes_from_and_nothing_that_varies() {
     let provenance: Value = serde_json::from_str(&provenance).unwrap();
     assert_eq!(provenance["inputs"], inputs);
     assert!(provenance["argv"].is_array() && provenance["host"].is_string());
+}
+
+#[test]
+fn manifests_that_are_extended_and_files_of_axes_are_inputs() {
+    let folder = folder("inputs");
+    manifest(&folder, 1, "");
+    fs::create_dir(folder.join("base")).unwrap();
+    fs::rename(folder.join("tables.toml"), folder.join("base/tables.toml")).unwrap();
+    fs::rename(folder.join("fleet.toml"), folder.join("base/fleet.toml")).unwrap();
+    for name in ["a", "b"] {
+        fs::write(folder.join(format!("{name}.txt")), name).unwrap();
+    }
+    let own = "extends = \"base/tables.toml\"\n[grid.axes]\nnote = { glob = \"*.txt\" }\n\
+               [derive]\ncluster.max_batch_size = \"if(note == 'a.txt', 16, 32)\"\n";
+    fs::write(folder.join("tables.toml"), own).unwrap();
+    run(&folder, "out", &["run"]);
+    let provenance = fs::read_to_string(folder.join("out/provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_str(&provenance).unwrap();
+    let file = |kind: &str, path: &str| {
+        let bytes = fs::read(folder.join(path)).unwrap();
+        let sha256 = routesim::store::sha256_hex(&bytes);
+        serde_json::json!({ "kind": kind, "path": path, "sha256": sha256, "bytes": bytes.len() })
+    };
+    let expected = [
+        file("manifest", "base/tables.toml"),
+        file("config", "base/fleet.toml"),
+        file("axis", "a.txt"),
+        file("axis", "b.txt"),
+    ];
+    assert_eq!(provenance["inputs"], Value::from(expected.to_vec()));
+    let bytes = fs::read(folder.join("out/runs.parquet")).unwrap();
+    let inputs = ParquetFile::open(&bytes).unwrap();
+    let inputs = inputs.metadata("routesim.inputs_json").unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&inputs).unwrap(), provenance["inputs"]);
 }

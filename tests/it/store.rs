@@ -2,6 +2,7 @@
 //! same.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -267,15 +268,20 @@ fn a_sweep_that_is_asked_to_stop_keeps_what_it_has_and_says_so() {
     for signal in ["-TERM", "-INT"] {
         let out = format!("stopped{signal}");
         let mut long = command(&folder, &out, &["run", "--threads", "1"]);
-        let child = long.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        sleep(Duration::from_millis(150));
+        let mut child = long.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // From its first word on a signal is one to stop.
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut text = String::new();
+        told.read_line(&mut text).unwrap();
+        sleep(Duration::from_millis(100));
         let id = child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        told.read_to_string(&mut text).unwrap();
         let stopped = child.wait_with_output().unwrap();
         // A quick machine may be done by then.
         if stopped.status.code() != Some(0) {
-            assert_eq!(stopped.status.code(), Some(75), "{}", stderr(&stopped));
-            assert!(stderr(&stopped).contains("the same command goes on"), "{}", stderr(&stopped));
+            assert_eq!(stopped.status.code(), Some(75), "{text}");
+            assert!(text.contains("the same command goes on"), "{text}");
             assert!(stopped.stdout.is_empty(), "no answer of a part");
         }
         let rest = run(&folder, &out, &["run"]);

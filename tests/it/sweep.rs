@@ -183,6 +183,26 @@ fn bad_manifests_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_misspelt_command_is_no_manifest() {
+    for (word, command) in [("plna", "plan"), ("stauts", "status"), ("explian", "explain")] {
+        for arguments in [&[word][..], &[word, "m.toml"], &[word, "m.toml", "--list"]] {
+            let output = sweep(arguments);
+            assert_eq!(output.status.code(), Some(2));
+            let expected =
+                format!("error: no file `{word}`; did you mean the command `{command}`?\n");
+            assert_eq!(text(&output.stderr), expected);
+        }
+    }
+    // A file is a file, whatever it is called, and other words are like no command.
+    let folder = folder("misspelt");
+    fs::write(folder.join("plna"), "schema = 2\n").unwrap();
+    let output = Command::new(PROGRAM).arg("plna").current_dir(&folder).output().unwrap();
+    assert!(text(&output.stderr).contains("plna:1:10: `schema` is 2"));
+    assert!(text(&sweep(&["capacity"]).stderr).starts_with("error: capacity: "));
+    assert!(sweep(&["help"]).status.success());
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_found_before_the_work() {
     let folder = folder("unwritable");
     let manifest = manifest(&folder, "");
@@ -257,7 +277,7 @@ fn an_interrupt_keeps_what_is_done_and_leaves_no_draft() {
     let mut files: Vec<String> =
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["parts", "specs", "store.json"]);
+    assert_eq!(files, ["events", "parts", "plan.json", "specs", "store.json"]);
 }
 
 #[cfg(unix)]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,6 +46,7 @@ ttft_p95_ms = 500
 histograms = true
 batch_means = true
 requests = true
+series_interval_s = 0.5
 """
 
 
@@ -57,6 +59,11 @@ def small_sweep(folder: pathlib.Path) -> pathlib.Path:
     program = target / "release" / "routesim-sweep"
     out = folder / "results"
     subprocess.run([program, manifest, "--out", out], check=True, capture_output=True)
+    config = ROOT / "configs" / "default.toml"
+    for ending in ["csv", "parquet"]:
+        series = ["--series", folder / f"series.{ending}", "--series-interval", "0.5"]
+        one = [program.with_name("routesim"), "run", "-c", config, *series]
+        subprocess.run(one, check=True, capture_output=True, cwd=ROOT)
     return out
 
 
@@ -179,6 +186,42 @@ def check_requests(results: pathlib.Path, runs: pd.DataFrame) -> None:
         check(abs(gap_s / run.drawn_interarrival_mean_s - 1) < 1e-9, "drawn gaps")
 
 
+def check_series(results: pathlib.Path, runs: pd.DataFrame) -> None:
+    files = {path.stem: path for path in results.glob("series/*/every_0.5_s/*/*.parquet")}
+    requests = {path.stem: path for path in results.glob("requests/*/*/*.parquet")}
+    for run in runs[runs["status"] == "ok"].itertuples():
+        check(run.run_id in files, f"no series of {run.run_id}")
+        path = files[run.run_id]
+        check_types(path)
+        own = pd.read_parquet(path)
+        check_one_series(own, str(path))
+        check((own["run_id"] == run.run_id).all() and (own["seed"] == run.seed).all(), "ids")
+        if run.run_id not in requests:
+            continue
+        all_of_run = pd.read_parquet(requests[run.run_id])
+        arrived_s = all_of_run["arrival_ms"] / 1e3
+        ended_s = arrived_s + all_of_run["e2e_ms"] / 1e3
+        for at, states in own.groupby("time_s"):
+            there = ((arrived_s < at) & (ended_s >= at)).sum()
+            check(states["outstanding_count"].sum() == there, f"outstanding at {at} s")
+
+
+def check_one_series(own: pd.DataFrame, name: str) -> None:
+    check(own["kv_usage_ratio"].between(0, 1).all(), f"{name}: KV usage beyond its bounds")
+    sums = own["waiting_count"] + own["running_count"]
+    check((own["outstanding_count"] == sums).all(), f"{name}: outstanding requests")
+    times = own["time_s"].drop_duplicates().to_numpy()
+    check(len(times) <= 2_000 and (times == 0.5 * np.arange(1, len(times) + 1)).all(), f"{name}: times")
+    check(not own.duplicated(["time_s", "backend"]).any(), f"{name}: a backend twice at an instant")
+
+
+def check_series_of_one_run(folder: pathlib.Path) -> None:
+    ours, csv = pd.read_parquet(folder / "series.parquet"), pd.read_csv(folder / "series.csv")
+    check_types(folder / "series.parquet")
+    pd.testing.assert_frame_equal(ours, csv, check_exact=True)
+    check_one_series(ours, "series.csv")
+
+
 def check_cells(results: pathlib.Path, runs: pd.DataFrame) -> None:
     cells = pd.read_parquet(results / "cells.parquet")
     wide = pd.read_parquet(results / "cells_wide.parquet").set_index("cell_id")
@@ -246,6 +289,10 @@ def main() -> None:
             check_batches(results, runs)
         if (results / "requests").exists():
             check_requests(results, runs)
+        if (results / "series").exists():
+            check_series(results, runs)
+        if (results.parent / "series.csv").exists():
+            check_series_of_one_run(results.parent)
         check_parts(results, runs)
         check_sidecars(results)
         versions = f"pandas {pd.__version__}, pyarrow {pa.__version__}, DuckDB {duckdb.__version__}"

@@ -58,6 +58,7 @@ MANIFESTS = [
     (GRID + "rates = [1]\n" + WORK, True),
     (GRID + "rates = { start = 1, stop = 3, step = 1 }\nseeds = [1, 5]\n" + WORK, True),
     (GRID + "rates = { start = 1, stop = 3 }\n" + WORK, False),
+    ("unset = ['run']\n" + GRID + "rates = [1]\n" + WORK, False),
     (GRID + "rates = { start = 1, stop = 3, stpe = 1 }\n" + WORK, False),
     (GRID + "rates = [0]\n" + WORK, False),
     (GRID + "rates = []\n" + WORK, False),

@@ -62,4 +62,14 @@ if (file.exists(file.path(results, "batches.csv"))) {
   means <- setNames(runs$e2e_mean_ms, runs$run_id)
   check(max(abs(weighted / means[names(weighted)] - 1)) < 1e-9, "batches have another mean")
 }
+# What `routesim run --series` wrote, where there is such a run.
+of_one_run <- file.path(dirname(normalizePath(results)), "series.csv")
+if (file.exists(of_one_run)) {
+  series <- read.csv(of_one_run, na.strings = "")
+  check(all(series$kv_usage_ratio >= 0 & series$kv_usage_ratio <= 1), "KV usage beyond its bounds")
+  both <- series$waiting_count + series$running_count
+  check(all(series$outstanding_count == both), "outstanding requests of a series")
+  check(!anyDuplicated(series[c("seed", "time_s", "backend")]), "a backend twice at an instant")
+  check(nrow(series) %% length(unique(series$backend)) == 0, "an instant without some backend")
+}
 cat("read_back:", nrow(runs), "runs read by", R.version.string, "\n")

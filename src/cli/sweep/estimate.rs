@@ -1,10 +1,12 @@
 //! What a sweep will take, from a few short runs.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::cli::error::CliError;
 use crate::stats::{CONFIDENCE, t_interval};
 use crate::sweep::Grid;
+use crate::tables::RunIndex;
 
 /// How many runs are tried, and the most requests of each.
 const PILOTS: usize = 12;
@@ -15,7 +17,7 @@ const MOST_REQUESTS: f64 = 5_000.0;
 const BYTES_PER_RUN: f64 = 2_000.0;
 const BYTES_PER_CELL: f64 = 33_000.0;
 
-/// CPU seconds of a whole sweep.
+/// What some runs of a sweep take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
     pub(super) cpu_s: f64,
@@ -28,18 +30,24 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// Tries some runs, drawn so that each has as much of all the work to stand for.
-    pub(super) fn of(grid: &Grid) -> Result<Self, CliError> {
-        let seeds = grid.manifest.seeds.len() as f64;
-        let works: Vec<f64> = (0..grid.num_cells()).map(|cell| grid.work_of(cell)).collect();
-        let total: f64 = works.iter().sum();
-        let longest = works.iter().copied().fold(0.0, f64::max);
+    /// Tries some of the runs, drawn so that each has as much of all the work to stand for. None
+    /// when there is nothing to run, or a trace without a rate of its own does not say how much work
+    /// it is.
+    pub(super) fn of(grid: &Grid, runs: &[RunIndex]) -> Result<Option<Self>, CliError> {
+        let mut runs_of_cell = vec![0_usize; grid.num_cells()];
+        runs.iter().for_each(|run| runs_of_cell[run.cell] += 1);
+        let mut works = BTreeMap::new();
+        for (cell, runs) in runs_of_cell.iter().enumerate().filter(|(_, runs)| **runs > 0) {
+            works.insert(cell, (grid.work_of(cell), *runs as f64));
+        }
+        let total: f64 = works.values().map(|(work, runs)| work * runs).sum();
+        let longest = works.values().map(|(work, _)| *work).fold(0.0, f64::max);
         let mut cells = Vec::new();
         let (mut passed, mut next) = (0.0, 0.5);
-        for (cell, work) in works.iter().enumerate() {
-            passed += work;
+        for (cell, (work, runs)) in &works {
+            passed += work * runs;
             while passed >= next / PILOTS as f64 * total && next < PILOTS as f64 {
-                cells.push(cell);
+                cells.push(*cell);
                 next += 1.0;
             }
         }
@@ -47,17 +55,17 @@ impl Cost {
         for cell in cells {
             let (scenario, share) = grid.pilot(cell, MOST_REQUESTS)?;
             let seconds = timed(|| drop(scenario.run()));
-            seconds_per_work.push(seconds / (share * works[cell]));
+            seconds_per_work.push(seconds / (share * grid.work_of(cell)));
         }
         let mean = seconds_per_work.iter().sum::<f64>() / seconds_per_work.len().max(1) as f64;
-        let all = total * seeds;
         let interval = t_interval(&seconds_per_work, CONFIDENCE);
-        Ok(Self {
-            cpu_s: all * mean,
-            between: interval.map(|interval| (all * interval.lo.max(0.0), all * interval.hi)),
+        let cost = Self {
+            cpu_s: total * mean,
+            between: interval.map(|interval| (total * interval.lo.max(0.0), total * interval.hi)),
             longest_s: longest * mean,
-            disk: grid.num_runs() as f64 * BYTES_PER_RUN + grid.num_cells() as f64 * BYTES_PER_CELL,
-        })
+            disk: runs.len() as f64 * BYTES_PER_RUN + works.len() as f64 * BYTES_PER_CELL,
+        };
+        Ok(Some(cost).filter(|cost| !runs.is_empty() && cost.cpu_s.is_finite()))
     }
 
     /// Returns the seconds that so many threads take.

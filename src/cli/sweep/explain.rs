@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Where;
+use super::failures::Failures;
 use super::job::Job;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::print;
@@ -15,8 +16,9 @@ use crate::sweep::{Difference, nearest, run_id};
 pub(super) fn explain(place: &Where, id: &str) -> Result<Exit, CliError> {
     let (job, index) = Job::open_with_index(place)?;
     let kept = job.store.specs()?;
+    let failures = job.known_failures()?;
     let text = match find(&job, id) {
-        Some((cell, seed)) => of_grid(&job, &index, &kept, (cell, seed)),
+        Some((cell, seed)) => of_grid(&job, (&index, &failures), &kept, (cell, seed)),
         None => elsewhere(&job, &index, &kept, id)?,
     };
     print(&text)?;
@@ -39,7 +41,7 @@ fn find(job: &Job, id: &str) -> Option<(usize, Option<u64>)> {
 
 fn of_grid(
     job: &Job,
-    index: &Index,
+    (index, failures): (&Index, &Failures),
     kept: &BTreeMap<String, String>,
     (cell, seed): (usize, Option<u64>),
 ) -> String {
@@ -51,8 +53,15 @@ fn of_grid(
     let num_done = seeds.iter().filter(|seed| done(cell_id, **seed)).count();
     let mut text = format!("cell {cell_id}: {label}\n");
     for seed in &seeds {
-        let state = if done(cell_id, *seed) { "done" } else { "not done" };
-        say(&mut text, &format!("run {}: seed {seed}, {state}", run_id(cell_id, *seed)));
+        let run_id = run_id(cell_id, *seed);
+        let state = match failures.get(&run_id) {
+            _ if done(cell_id, *seed) => "done".to_owned(),
+            Some(failed) => {
+                format!("not done, {} when last tried: {}", failed.status, failed.error)
+            }
+            None => "not done".to_owned(),
+        };
+        say(&mut text, &format!("run {run_id}: seed {seed}, {state}"));
     }
     let spec = job.identity.spec(&job.grid, cell);
     if num_done < seeds.len() {

@@ -9,13 +9,14 @@ use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::results::ResultFiles;
 use crate::cli::signals::{watch_interrupt, watch_stop};
-use crate::store::{Damaged, Index, RunId, Store, StoreError, Stored};
+use crate::store::{Damaged, Index, RunId, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
     Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
-    ManifestError, Plan, Pool, RequestFiles, StopFlag, engine_fingerprint,
+    ManifestError, Plan, Pool, RunFiles, StopFlag, engine_fingerprint,
 };
 use crate::tables::{Detail, FailureKind, RunIndex, RunRow, TableError, TimingRow};
 
+use super::events::EventLog;
 use super::progress::{ProgressArg, Tracker, Work};
 use super::provenance::Inputs;
 
@@ -37,6 +38,7 @@ pub(super) struct How<'a> {
     pub(super) progress: ProgressArg,
     /// Runs that need not be executed.
     pub(super) done_before: usize,
+    pub(super) log: &'a EventLog,
 }
 
 /// What came of an execution.
@@ -44,7 +46,7 @@ pub(super) struct Executed {
     pub(super) ended: Ended,
     /// Whether somebody asked to stop.
     pub(super) stopped: bool,
-    /// Runs that failed. The store does not keep them: they are tried again next time.
+    /// Runs that failed. No part has them: they are tried again next time.
     pub(super) failed: Vec<RunRow>,
     /// Runs that took too long, which are in no table of results either: on another machine they
     /// may not.
@@ -54,7 +56,7 @@ pub(super) struct Executed {
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
-pub(super) fn load(place: &ManifestArgs) -> Result<Grid, CliError> {
+fn load(place: &ManifestArgs) -> Result<Grid, CliError> {
     let grid = Grid::load(Manifest::load_with(&place.manifest, &place.set)?)?;
     for note in &grid.notes {
         let prefix = if note.starts_with("warning: ") { "" } else { "note: " };
@@ -119,7 +121,7 @@ impl Job {
         if !Detail::asked(output).is_empty() {
             index.require(&Detail::asked(output));
         }
-        if output.requests {
+        if !RunTable::asked(output).is_empty() {
             index.retain(|run_id| self.has_files(run_id));
         }
         index
@@ -127,8 +129,8 @@ impl Job {
 
     /// Returns whether the files that a run has of its own are there, if the manifest asks for any.
     fn has_files(&self, run_id: RunId) -> bool {
-        let asked = self.grid.manifest.output.requests;
-        !asked || self.store.has_requests(&self.fingerprint, run_id)
+        let asked = RunTable::asked(self.grid.manifest.output);
+        asked.into_iter().all(|table| self.store.has_run_table(table, &self.fingerprint, run_id))
     }
 
     /// Opens the files of the results.
@@ -138,8 +140,7 @@ impl Job {
 
     /// Starts the threads that execute runs.
     pub(super) fn pool(&self, threads: usize) -> Result<Pool, CliError> {
-        let files = || RequestFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
-        let files = self.grid.manifest.output.requests.then(files);
+        let files = RunFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
         Ok(Pool::new(threads).map_err(CliError::new)?.keeping(files))
     }
 
@@ -201,15 +202,20 @@ impl Job {
         // Who reads this may send a signal: it must be watched by now.
         tracker.announce(&work);
         let mut all_failed = Vec::new();
+        let mut failures = self.store.failure_log(&self.fingerprint);
         let commit = |rows: Vec<RunRow>| -> Result<(), CliError> {
             let (finished, failed): (Vec<_>, Vec<_>) =
                 rows.into_iter().partition(|row| row.outcome.is_ok());
-            all_failed.extend(failed);
             if !finished.is_empty() {
                 let batch = self.plan.batch(&self.grid, &finished)?;
-                self.store.commit(batch, &self.fingerprint)?;
+                let part = self.store.commit(batch, &self.fingerprint)?;
+                how.log.committed(&part, finished.len());
             }
-            Ok(())
+            let id = |row: &RunRow| self.identity.run_id(row.index.cell, row.seed);
+            how.log.failed(failed.iter().map(|row| (id(row), row)));
+            let kept = self.keep_failures(&mut failures, how.spec, &failed);
+            all_failed.extend(failed);
+            kept
         };
         let execution = Execution {
             spec: how.spec,
@@ -250,10 +256,8 @@ impl From<StoreError> for CliError {
 
 impl From<ManifestError> for CliError {
     fn from(error: ManifestError) -> Self {
-        match error {
-            ManifestError::File(error) => error.into(),
-            ManifestError::Configs(_) => Self::new(error.to_string()),
-        }
+        let ManifestError::File(error) = error;
+        error.into()
     }
 }
 

@@ -6,20 +6,22 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use crate::store::Store;
-use crate::sweep::{Expansion, Grid};
+use crate::store::{FailedRun, Index, RunId, Store};
+use crate::sweep::{Balance, Expansion, Grid, Shard};
 
 use super::estimate::Cost;
-use super::job::{Job, load};
-use super::{Format, ManifestArgs, Where};
+use super::events::{at_work, processes};
+use super::job::Job;
+use super::{Format, Where};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{print, remark};
 
-/// Shows what a manifest expands to.
-pub(super) fn plan(place: &ManifestArgs, list: bool) -> Result<Exit, CliError> {
-    let grid = load(place)?;
+/// Shows what a manifest expands to, how much of it is done and what the rest will take.
+pub(super) fn plan(place: &Where, list: bool) -> Result<Exit, CliError> {
+    let (job, index) = Job::open_with_index(place)?;
+    let grid = &job.grid;
     grid.check_ends()?;
-    let mut text = format!("{}: {}\n", grid.manifest.name, shape(&grid));
+    let mut text = format!("{}: {}\n", grid.manifest.name, shape(grid));
     let mut say = |line: String| writeln!(text, "{line}").expect("a string takes all");
     for expansion in &grid.expansions {
         say(expansion_text(expansion));
@@ -30,18 +32,13 @@ pub(super) fn plan(place: &ManifestArgs, list: bool) -> Result<Exit, CliError> {
     let seeds = grid.manifest.seeds.len() as f64;
     let requests: f64 = (0..grid.num_cells()).map(|cell| grid.requests_of(cell) * seeds).sum();
     say(format!("simulated requests: about {requests:.0}"));
-    let cost = Cost::of(&grid)?;
-    let between = cost.between.map(|(low, high)| format!(" ({} to {})", span(low), span(high)));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    // A trace without a rate of its own does not say how much work it is.
-    if cost.cpu_s.is_finite() {
-        say(format!(
-            "about {}{} of CPU time, {} on {threads} threads; {} on the disk",
-            span(cost.cpu_s),
-            between.unwrap_or_default(),
-            span(cost.wall_s(threads)),
-            bytes(cost.disk),
-        ));
+    let is_done = |run_id: RunId| index.has_run(run_id);
+    let to_do = job.plan.to_do(grid, (Shard::WHOLE, Balance::Runs), is_done);
+    let far = Far::of(&job, &index)?;
+    let folder = job.store.root().display();
+    say(format!("{} of {} runs are done, {}; in {folder}", far.done, far.runs, far.rest("to do")));
+    if let Some(cost) = Cost::of(grid, &to_do)? {
+        say(cost_text(&cost, far.done > 0));
     }
     let most = grid.runs().filter(|run| run.seed == 0).map(|run| grid.estimated_bytes(run)).max();
     let megabytes = most.unwrap_or(0).div_ceil(1_000_000);
@@ -58,8 +55,21 @@ pub(super) fn plan(place: &ManifestArgs, list: bool) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
+fn cost_text(cost: &Cost, is_rest: bool) -> String {
+    let between = cost.between.map(|(low, high)| format!(" ({} to {})", span(low), span(high)));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "about {}{} of CPU time{}, {} on {threads} threads; {} on the disk",
+        span(cost.cpu_s),
+        between.unwrap_or_default(),
+        if is_rest { " for those to do" } else { "" },
+        span(cost.wall_s(threads)),
+        bytes(cost.disk),
+    )
+}
+
 /// `0.3 s`, `12 s`, `4 min`, `3.2 h`.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
@@ -113,17 +123,63 @@ fn expansion_text(expansion: &Expansion) -> String {
     text + " cells"
 }
 
-/// Says how many runs are done. Their numbers are not read.
+/// How far a sweep is.
+struct Far {
+    runs: usize,
+    done: usize,
+    /// Those of the others that failed when they were last tried, and why.
+    failed: Vec<FailedRun>,
+}
+
+impl Far {
+    fn of(job: &Job, index: &Index) -> Result<Self, CliError> {
+        let known = job.known_failures()?;
+        let (mut done, mut failed) = (0, Vec::new());
+        for run_id in job.plan.run_ids() {
+            if index.has_run(run_id) {
+                done += 1;
+            } else if let Some(run) = known.get(&run_id) {
+                failed.push(run.clone());
+            }
+        }
+        Ok(Self { runs: job.plan.len(), done, failed })
+    }
+
+    fn left(&self) -> usize {
+        self.runs - self.done
+    }
+
+    /// `12 are not, of which 3 failed when last tried`.
+    fn rest(&self, what: &str) -> String {
+        let left = self.left();
+        match self.failed.len() {
+            0 => format!("{left} are {what}"),
+            failed => format!("{left} are {what}, of which {failed} failed when last tried"),
+        }
+    }
+}
+
+/// Says how many runs are done, why others failed, and who is at work. Numbers are not read.
 pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
     let (job, index) = Job::open_with_index(place)?;
-    let left = job.plan.run_ids().filter(|run_id| !index.has_run(*run_id)).count();
-    let (runs, done) = (job.plan.len(), job.plan.len() - left);
+    let far = Far::of(&job, &index)?;
+    let (runs, done, left) = (far.runs, far.done, far.left());
     let folder = job.store.root().display();
     match format {
-        Format::Text => print(&format!(
-            "{}: {done} of {runs} runs are done, {left} are not; in {folder}\n",
-            job.grid.manifest.name
-        ))?,
+        Format::Text => {
+            let name = &job.grid.manifest.name;
+            let rest = far.rest("not");
+            let mut text = format!("{name}: {done} of {runs} runs are done, {rest}; in {folder}\n");
+            for FailedRun { run_id, status, error, .. } in far.failed.iter().take(3) {
+                writeln!(text, "{status}: run {run_id}: {error}").expect("a string takes all");
+            }
+            // Of those that were killed before all was done nobody asks.
+            let at_work = if left > 0 { at_work(&job.store)? } else { Vec::new() };
+            for line in at_work.iter().rev().take(10) {
+                writeln!(text, "{line}").expect("a string takes all");
+            }
+            print(&text)?;
+        }
         Format::Json => {
             let damaged: Vec<_> = index.damaged.iter().map(|part| &part.path).collect();
             let status = json!({
@@ -134,7 +190,10 @@ pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
                 "runs": runs,
                 "done": done,
                 "missing": left,
+                "failed": far.failed.len(),
+                "failures": far.failed.iter().take(100).map(failure_json).collect::<Vec<_>>(),
                 "damaged_parts": damaged,
+                "processes": processes(&job.store)?,
             });
             print(&format!("{status:#}\n"))?;
         }
@@ -143,7 +202,12 @@ pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// Removes what killed processes left half written and, if asked to, parts that can't be read.
+fn failure_json(run: &FailedRun) -> serde_json::Value {
+    json!({ "run_id": run.run_id, "status": run.status, "error": run.error })
+}
+
+/// Removes what killed processes left half written, what they told of themselves and, if asked to,
+/// parts that can't be read.
 pub(super) fn gc(folder: &Path, older_than_h: u32, damaged: bool) -> Result<Exit, CliError> {
     if !folder.is_dir() {
         let message = format!("{}: no such folder", folder.display());

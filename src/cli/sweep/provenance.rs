@@ -9,7 +9,7 @@ use super::job::Job;
 use crate::metrics::{METRICS, MOST_BATCHES, MOST_EXACT};
 use crate::report::SIGNALS;
 use crate::stats::CONFIDENCE;
-use crate::store::sha256_hex;
+use crate::store::{file_sha256, sha256_hex};
 use crate::sweep::{Grid, Identity, engine_fingerprint};
 use crate::tables::{Metadata, SCHEMA_VERSION};
 
@@ -17,13 +17,22 @@ use crate::tables::{Metadata, SCHEMA_VERSION};
 pub(super) struct Inputs(Value);
 
 impl Inputs {
-    /// Lists the configs and traces of a grid.
+    /// Lists the manifests that are extended, the configs and traces of a grid, and other files that
+    /// its axes name.
     pub(super) fn of(grid: &Grid, identity: &Identity, manifest: &Path) -> Self {
         let folder = manifest.parent().unwrap_or(Path::new(""));
         // From elsewhere, the same manifest has the same inputs.
         let from_manifest =
             |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
         let mut inputs = Vec::new();
+        for base in &grid.manifest.bases {
+            inputs.push(json!({
+                "kind": "manifest",
+                "path": from_manifest(&base.path),
+                "sha256": sha256_hex(base.text.as_bytes()),
+                "bytes": base.text.len(),
+            }));
+        }
         for config in &grid.manifest.configs {
             let text = config.document.text().as_bytes();
             inputs.push(json!({
@@ -38,6 +47,17 @@ impl Inputs {
                 "kind": "trace",
                 "path": from_manifest(path),
                 "sha256": sha256,
+                "bytes": std::fs::metadata(path).ok().map(|file| file.len()),
+            }));
+        }
+        let known = |path: &str| inputs.iter().any(|input| input["path"] == path);
+        let others = grid.manifest.files_of_axes().into_iter();
+        let others: Vec<&Path> = others.filter(|path| !known(&from_manifest(path))).collect();
+        for path in others {
+            inputs.push(json!({
+                "kind": "axis",
+                "path": from_manifest(path),
+                "sha256": file_sha256(path).ok(),
                 "bytes": std::fs::metadata(path).ok().map(|file| file.len()),
             }));
         }
@@ -123,7 +143,7 @@ pub(super) fn provenance(
 }
 
 /// The name of this machine, where the system tells it in a file.
-fn host() -> Option<String> {
+pub(super) fn host() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }

@@ -1,5 +1,9 @@
 //! Running a manifest, or what is left of it, and the tables of all.
 
+use std::fmt::Write as _;
+
+use super::events::{Call, EventLog};
+use super::failures::{Failures, is_late};
 use super::job::{Executed, How, Job};
 use super::provenance::{Clock, metadata, provenance};
 use super::show::{Made, failures, show};
@@ -13,6 +17,13 @@ use crate::tables::{RunRow, TimingRow, timing_frame, write_parquet};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
+    let log = EventLog::default();
+    let done = run_and_tell(args, &log);
+    log.finish(&done);
+    done
+}
+
+fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
     let shard = args.shard.map_or(Ok(Shard::WHOLE), super::shard::resolve)?;
     watch_interrupt(nothing_written);
     let job = Job::open(&args.place())?;
@@ -40,7 +51,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let pool = job.pool(args.threads.map_or(0, usize::from))?;
     let clock = Clock::start();
     let spec = execution(args, &job.grid.manifest.execution);
-    let how = How { spec: &spec, progress: args.progress, done_before };
+    let to_do_now = to_do.len();
+    let (command, manifest) = ("run", args.manifest.as_path());
+    let call = Call { command, manifest, shard, to_do: to_do_now, done_before };
+    call.keep(&job);
+    if to_do_now > 0 {
+        log.start(&job, &call);
+    }
+    let how = How { spec: &spec, progress: args.progress, done_before, log };
     let executed = job.execute(&pool, how, &to_do)?;
     let (ended, folder) = (executed.ended, job.store.root().display());
     let done = own - ended.left - ended.failed;
@@ -122,19 +140,35 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     let clock = Clock::start();
     let job = Job::open(&args.place)?;
     let stored = job.read()?;
-    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &[]);
+    let known = job.known_failures()?;
+    let failed = job.failed_rows(&known, |run_id| stored.has_run(run_id));
+    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &failed);
     if gathered.missing() > 0 && !args.allow_partial {
-        let folder = job.store.root().display();
-        let (missing, all) = (gathered.missing(), job.plan.len());
-        let message = format!("{folder}: {missing} of {all} runs are missing");
-        let hint = "run the sweep again without --shard to do them, or give --allow-partial";
-        CliError::new(message).hint(hint).report();
+        tell_missing(&job, &known, (failed.len(), gathered.missing()));
         return Ok(Exit::FailedRuns);
     }
     job.store.claim(&job.grid.manifest.name)?;
+    let (command, manifest) = ("merge", args.place.manifest.manifest.as_path());
+    let call = Call { command, manifest, shard: Shard::WHOLE, to_do: 0, done_before: 0 };
+    call.keep(&job);
     let files = job.result_files()?;
     let made = Made { pool_threads: 1, clock };
     show(&job, Some(files), (&stored, &gathered), args.format, &made)
+}
+
+/// Says how many runs are missing, and what is known of them.
+fn tell_missing(job: &Job, known: &Failures, (failed, missing): (usize, usize)) {
+    let folder = job.store.root().display();
+    let mut message = format!("{folder}: {missing} of {} runs are missing", job.plan.len());
+    if failed > 0 {
+        write!(message, ", and {} failed", number_of(failed)).expect("a string takes all");
+    }
+    let late = job.plan.run_ids().filter_map(|id| known.get(&id)).find(|run| is_late(run));
+    if let Some(late) = late {
+        write!(message, "; of one it is known: {}", late.error).expect("a string takes all");
+    }
+    let hint = "run the sweep again without --shard to do them, or give --allow-partial";
+    CliError::new(message).hint(hint).report();
 }
 
 /// Whether nothing ran and the tables are there as they would be written.

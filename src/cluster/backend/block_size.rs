@@ -36,23 +36,23 @@ impl BlockSize {
 
     /// `steps` as whole blocks, and the rest.
     #[inline]
-    pub(super) fn split(self, steps: u64) -> (u64, usize) {
+    pub(super) fn split(self, steps: u64) -> (u64, u32) {
         let (whole, rest) = match self.shift {
             Some(shift) => (steps >> shift, steps & u64::from(self.tokens - 1)),
             None => (steps / u64::from(self.tokens), steps % u64::from(self.tokens)),
         };
-        (whole, usize::try_from(rest).expect("below the block size"))
+        (whole, u32::try_from(rest).expect("below the block size"))
     }
 
     /// `-base` modulo the size.
     #[inline]
-    pub(super) fn minus_modulo(self, base: i64) -> usize {
+    pub(super) fn minus_modulo(self, base: i64) -> u32 {
         let size = i64::from(self.tokens);
         let rest = match self.shift {
             Some(_) => base.wrapping_neg() & (size - 1),
             None => (-base).rem_euclid(size),
         };
-        usize::try_from(rest).expect("a remainder is not negative")
+        u32::try_from(rest).expect("a remainder below the block size")
     }
 }
 
@@ -73,10 +73,9 @@ mod tests {
             prop_assert_eq!(size.whole(number), number / tokens);
             prop_assert_eq!(size.needed(number), number.div_ceil(tokens));
             let (whole, rest) = size.split(u64::from(number));
-            prop_assert_eq!(whole * u64::from(tokens) + rest as u64, u64::from(number));
-            prop_assert!(rest < tokens as usize);
-            let rest = i64::try_from(size.minus_modulo(base)).unwrap();
-            prop_assert_eq!(rest, (-base).rem_euclid(i64::from(tokens)));
+            prop_assert_eq!(whole * u64::from(tokens) + u64::from(rest), u64::from(number));
+            prop_assert!(rest < tokens);
+            prop_assert_eq!(i64::from(size.minus_modulo(base)), (-base).rem_euclid(i64::from(tokens)));
         }
     }
 }

@@ -41,13 +41,14 @@ impl Backend {
             }
             [last] if self.running.last() == Some(last) => {
                 let tokens = self.next_chunk(last, *budget - decodes);
-                if need + self.blocks_missing(last, tokens) > self.cache.unheld() {
+                let missing = self.blocks_missing(last, tokens);
+                if need + missing > self.cache.unheld() {
                     return self.continue_one_by_one(step, budget, shape);
                 }
                 self.cache.take(need);
                 *budget -= decodes;
                 self.prefilling.clear();
-                self.prefill(last, tokens, budget, shape);
+                self.prefill(last, tokens, missing, budget, shape);
                 false
             }
             _ => self.continue_one_by_one(step, budget, shape),
@@ -56,6 +57,10 @@ impl Backend {
 
     /// The same, request by request: prefills among decodes, or too few blocks for all.
     fn continue_one_by_one(&mut self, step: u64, budget: &mut u32, shape: &mut BatchShape) -> bool {
+        if self.prefilling.iter().all(|number| self.running.last() == Some(*number)) {
+            self.continue_with_fewer(step, budget);
+            return true;
+        }
         let mut preempted = false;
         let mut place = 0;
         let phase = self.decodes.phase(step);
@@ -89,7 +94,7 @@ impl Backend {
             if turn == Turn::Prefill {
                 self.cache.take(std::mem::take(&mut owed));
                 self.prefilling.retain(|other| *other != number);
-                self.prefill(number, tokens, budget, shape);
+                self.prefill(number, tokens, missing, budget, shape);
             } else {
                 owed += missing;
                 *budget -= tokens;
@@ -98,6 +103,19 @@ impl Backend {
         }
         self.cache.take(owed);
         preempted
+    }
+
+    /// Where blocks lack and nobody prefills but the last: those who give way are the last ones in
+    /// any case, so what each of the others takes need not be looked at.
+    fn continue_with_fewer(&mut self, step: u64, budget: &mut u32) {
+        while let Some(victim) = self.running.last() {
+            self.preempt(victim);
+            if self.decodes.blocks_at(step) <= self.cache.unheld() {
+                break;
+            }
+        }
+        self.cache.take(self.decodes.blocks_at(step));
+        *budget -= self.decodes.count();
     }
 
     /// Then waiting requests, first come first served, none overtaken: one is admitted when the
@@ -112,7 +130,10 @@ impl Backend {
                 break;
             }
             let tokens = self.next_chunk(number, *budget);
-            self.prefill(number, tokens, budget, shape);
+            // Those that are there are all cached, whatever it has of computed tokens.
+            let slot = &self.slots[number];
+            let missing = self.blocks_for(slot.computed + tokens) - slot.registered_blocks;
+            self.prefill(number, tokens, missing, budget, shape);
         }
     }
 
@@ -135,8 +156,6 @@ impl Backend {
         }
         let cached_tokens = hit.blocks * self.block_size.tokens();
         slot.stage = Stage::Prefilling;
-        slot.target = known;
-        slot.held_blocks = hit.blocks;
         slot.registered_blocks = hit.blocks;
         let sent = if slot.delivered { slot.work.prompt_tokens } else { 0 };
         slot.computed = cached_tokens.max(sent);
@@ -152,25 +171,30 @@ impl Backend {
     /// Tokens that a prefilling request computes next.
     fn next_chunk(&self, number: u32, budget: u32) -> u32 {
         let slot = &self.slots[number];
-        (slot.target - slot.computed).min(budget).min(self.long_prefill_tokens)
+        (slot.known() - slot.computed).min(budget).min(self.long_prefill_tokens)
     }
 
-    /// Blocks that a prefilling request needs for that many more tokens.
+    /// Blocks that a prefilling request needs for that many more tokens after those of a step.
     fn blocks_missing(&self, number: u32, tokens: u32) -> u32 {
         let slot = &self.slots[number];
-        self.blocks_for(slot.computed + tokens) - slot.held_blocks
+        self.blocks_for(slot.computed + tokens) - self.blocks_for(slot.computed)
     }
 
-    /// Computes the next tokens of a prefill: takes its blocks and tells the cache of those that
-    /// are full, as soon as they are scheduled.
-    fn prefill(&mut self, number: u32, tokens: u32, budget: &mut u32, shape: &mut BatchShape) {
-        let missing = self.blocks_missing(number, tokens);
+    /// Computes the next tokens of a prefill: takes the missing blocks and tells the cache of those
+    /// that are full, as soon as they are scheduled.
+    fn prefill(
+        &mut self,
+        number: u32,
+        tokens: u32,
+        missing: u32,
+        budget: &mut u32,
+        shape: &mut BatchShape,
+    ) {
         self.cache.take(missing);
         *budget -= tokens;
         let slot = &mut self.slots[number];
         let before = u64::from(slot.computed);
         slot.computed += tokens;
-        slot.held_blocks += missing;
         let full = self.block_size.whole(slot.computed);
         let registered = slot.registered_blocks;
         if full > registered {
@@ -189,7 +213,7 @@ impl Backend {
             shape.prefill_tokens += tokens;
             shape.attention_halves += tokens * (2 * before + tokens);
         }
-        if slot.computed >= slot.target {
+        if slot.computed >= slot.known() {
             self.completing.push_back(number);
             self.flight_mut(self.composed + 1).completing += 1;
         } else {
@@ -215,7 +239,6 @@ impl Backend {
         self.cache.preempt(&mut slot.holding, own);
         slot.stage = Stage::Waiting;
         slot.computed = 0;
-        slot.held_blocks = 0;
         slot.registered_blocks = 0;
         slot.delivered = false;
         slot.work.facts.preemptions += 1;
@@ -227,7 +250,7 @@ impl Backend {
     fn count_tokens(&mut self, number: u32) {
         let (ended, in_flight) = (self.ended, self.composed > self.ended);
         let slot = &mut self.slots[number];
-        if slot.first_step <= ended {
+        if slot.first_step() <= ended {
             slot.generated = slot.computed_at(ended) + 1 - slot.work.prompt_tokens;
             slot.work.facts.last_token = self.ended_at.into();
             if in_flight {
@@ -257,7 +280,7 @@ impl Backend {
         let slot = &mut self.slots[number];
         let registered = slot.registered_blocks;
         let (held, full) = if slot.stage == Stage::Prefilling {
-            (slot.held_blocks, registered)
+            (self.block_size.needed(slot.computed), registered)
         } else {
             let computed = slot.computed_at(slot.last_step.min(self.composed));
             let known = computed - u32::from(self.depth == 2);

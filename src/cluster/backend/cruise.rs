@@ -78,9 +78,13 @@ impl Backend {
         let steps = self.decodes.first_end() - self.composed;
         // Before the step that ends a request does so, all steps up to that one are composed, and
         // with two in flight the one after it.
-        let need = self.decodes.blocks_over(self.composed + 1, steps + self.depth - 1);
-        let room = self.cache.dead_head(u32::try_from(need).unwrap_or(u32::MAX));
-        if need <= u64::from(room) { self.time_after(steps).unwrap_or(next) } else { next }
+        let composed = steps + self.depth - 1;
+        let room = u64::from(self.cache.dead_head(self.most_blocks_over(composed)));
+        if self.decodes.can_do_with(room, self.composed + 1, composed) {
+            self.time_after(steps).unwrap_or(next)
+        } else {
+            next
+        }
     }
 
     /// A request may be done then, and none before, unless the oldest step in flight ends one.
@@ -108,12 +112,13 @@ impl Backend {
                 need += u64::from(self.blocks_for(slot.work.tokens_at_end()));
             }
         }
-        need += self.decodes.blocks_over(self.composed + 1, steps);
         // Were somebody preempted, steps would be shorter.
-        if need > u64::from(self.cache.unheld()) {
-            return least;
+        match u64::from(self.cache.unheld()).checked_sub(need) {
+            Some(room) if self.decodes.can_do_with(room, self.composed + 1, steps) => {
+                self.time_after(steps).unwrap_or(least)
+            }
+            _ => least,
         }
-        self.time_after(steps).unwrap_or(least)
     }
 
     /// When the last of that many steps after those in flight ends, if nobody comes or goes.
@@ -138,17 +143,21 @@ impl Backend {
         }
         // The i-th step to end from now on is followed by the composition of the i-th to come.
         let behind = self.composed - self.ended;
-        let most = self.decodes.first_end() - self.composed;
+        let most = self.affordable(self.decodes.first_end() - self.composed);
+        if most < 2 {
+            return false;
+        }
         let Some(stride) = self.stride(most) else {
             return false;
         };
         let limit = until.since(self.last_end).as_ps();
         let further = stride.steps_within(limit, most.saturating_sub(behind));
-        let (steps, blocks) = self.affordable((further + behind).min(most));
+        let steps = (further + behind).min(most);
         if steps < 2 {
             return false;
         }
-        self.cache.take(blocks);
+        let blocks = self.decodes.blocks_over(self.composed + 1, steps);
+        self.cache.take(u32::try_from(blocks).expect("as many as there are"));
         self.stride_on(stride, steps, progress);
         true
     }
@@ -179,23 +188,20 @@ impl Backend {
         fits.then_some(Stride { first, growth })
     }
 
-    /// As many of the next `steps` steps as there are blocks for, or fewer; and their blocks.
-    fn affordable(&self, steps: u64) -> (u64, u32) {
-        let mut steps = steps;
-        loop {
-            let blocks = self.decodes.blocks_over(self.composed + 1, steps);
-            match u32::try_from(blocks) {
-                Ok(blocks) if self.can_stride_over(blocks) => return (steps, blocks),
-                _ => steps /= 2,
-            }
+    /// How many of the next `most` steps there are blocks for. Who listens to the cache must hear
+    /// of an eviction at its step, so then none may take content that can be looked up.
+    fn affordable(&self, most: u64) -> u64 {
+        let need = self.most_blocks_over(most);
+        let room =
+            if self.cache.is_heard() { self.cache.dead_head(need) } else { self.cache.unheld() };
+        if need <= room {
+            return most;
         }
+        most.min(self.decodes.steps_within(self.composed + 1, room))
     }
 
-    /// Whether there are so many blocks. Who listens to the cache must hear of an eviction at its
-    /// step, so then none may take content that can be looked up.
-    fn can_stride_over(&self, blocks: u32) -> bool {
-        blocks <= self.cache.unheld()
-            && (!self.cache.is_heard() || blocks == self.cache.dead_head(blocks))
+    fn most_blocks_over(&self, steps: u64) -> u32 {
+        u32::try_from(self.decodes.most_blocks_over(steps)).unwrap_or(u32::MAX)
     }
 
     /// Composes the next `steps` steps and ends as many.

@@ -25,7 +25,7 @@ pub(super) struct Decodes {
 }
 
 /// Where block sizes are small all bins are looked at.
-const FEW_BINS: usize = 32;
+const FEW_BINS: u32 = 32;
 
 impl Decodes {
     pub(super) fn new(block_size: BlockSize, step_model: &StepModel) -> Self {
@@ -71,15 +71,15 @@ impl Decodes {
     /// A request joins whose prefill step `step` completes.
     /// Returns the phase of the steps in which it takes a block.
     #[inline]
-    pub(super) fn join(&mut self, number: u32, slot: &Slot, step: u64) -> usize {
+    pub(super) fn join(&mut self, number: u32, slot: &Slot, step: u64) -> u32 {
         self.count += 1;
         self.measured += u32::from(slot.work.measured);
-        self.sum_base += slot.base;
-        let bin = self.bin(slot.base);
-        self.bins[bin] += 1;
+        self.sum_base += slot.base();
+        let bin = self.block_size.minus_modulo(slot.base());
+        self.bins[bin as usize] += 1;
         self.ends.add(End { step: slot.last_step, slot: number }, step);
         if let Some(longest) = &mut self.longest {
-            longest.insert((slot.base, number));
+            longest.insert((slot.base(), number));
         }
         bin
     }
@@ -108,49 +108,69 @@ impl Decodes {
     fn forget(&mut self, number: u32, slot: &Slot) {
         self.count -= 1;
         self.measured -= u32::from(slot.work.measured);
-        self.sum_base -= slot.base;
-        let bin = self.bin(slot.base);
-        self.bins[bin] -= 1;
+        self.sum_base -= slot.base();
+        let bin = self.block_size.minus_modulo(slot.base());
+        self.bins[bin as usize] -= 1;
         if let Some(longest) = &mut self.longest {
-            longest.remove(&(slot.base, number));
+            longest.remove(&(slot.base(), number));
         }
     }
 
     /// Blocks that the members need for step `step`.
     #[inline]
     pub(super) fn blocks_at(&self, step: u64) -> u32 {
-        self.bins[self.phase(step)]
+        self.bins[self.phase(step) as usize]
+    }
+
+    /// No fewer blocks than they need for that many steps, whichever these are.
+    #[inline]
+    pub(super) fn most_blocks_over(&self, steps: u64) -> u64 {
+        (self.block_size.split(steps).0 + 1) * u64::from(self.count)
+    }
+
+    /// Whether so many blocks do for the `steps` steps from `step` on.
+    #[inline]
+    pub(super) fn can_do_with(&self, blocks: u64, step: u64, steps: u64) -> bool {
+        self.most_blocks_over(steps) <= blocks || self.blocks_over(step, steps) <= blocks
+    }
+
+    /// How many steps from `step` on so many blocks do for. There must be a member.
+    pub(super) fn steps_within(&self, step: u64, blocks: u32) -> u64 {
+        let (whole, mut left) = (blocks / self.count, blocks % self.count);
+        let (before, after) = self.bins.split_at(self.phase(step) as usize);
+        let enough = |bin: &&u32| {
+            let rest = left.checked_sub(**bin);
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        let part = after.iter().chain(before).take_while(enough).count() as u64;
+        u64::from(whole) * u64::from(self.block_size.tokens()) + part
     }
 
     /// Blocks that they need for the `steps` steps from `step` on.
     pub(super) fn blocks_over(&self, step: u64, steps: u64) -> u64 {
-        let size = self.bins.len();
         let (whole, rest) = self.block_size.split(steps);
-        let phase = self.phase(step);
+        let (size, phase) = (self.block_size.tokens(), self.phase(step));
         // No sum is above `count`, so nothing wraps and the compiler may add many at once.
-        let sum = |bins: &[u32]| bins.iter().fold(0_u32, |sum, bin| sum.wrapping_add(*bin));
         let part = if size <= FEW_BINS {
             // All of them, so that the processor knows how often it goes round.
-            let bins = self.bins.iter().enumerate();
-            bins.fold(0_u32, |sum, (bin, count)| {
-                let along = if bin >= phase { bin - phase } else { bin + size - phase };
+            (0..size).zip(&self.bins).fold(0_u32, |sum, (bin, count)| {
+                let along = bin.wrapping_sub(phase);
+                let along = along.min(along.wrapping_add(size));
                 sum.wrapping_add(if along < rest { *count } else { 0 })
             })
         } else {
+            let sum = |bins: &[u32]| bins.iter().fold(0_u32, |sum, bin| sum.wrapping_add(*bin));
+            let (size, phase, rest) = (size as usize, phase as usize, rest as usize);
             let wrapped = sum(&self.bins[..(phase + rest).saturating_sub(size)]);
             sum(&self.bins[phase..size.min(phase + rest)]).wrapping_add(wrapped)
         };
-        let part = u64::from(part);
-        whole * u64::from(self.count) + part
-    }
-
-    fn bin(&self, base: i64) -> usize {
-        self.block_size.minus_modulo(base)
+        whole * u64::from(self.count) + u64::from(part)
     }
 
     /// Where step `step` is in the blocks of those whose `base` is 0.
     #[inline]
-    pub(super) fn phase(&self, step: u64) -> usize {
+    pub(super) fn phase(&self, step: u64) -> u32 {
         self.block_size.split(step - 1).1
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// Steps ahead that have a bucket each: most outputs are shorter.
 const AHEAD: usize = 1_024;
 const WORDS: usize = AHEAD / 64;
-const NONE: u32 = u32::MAX;
+const NONE: u16 = u16::MAX;
 
 /// The last step of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,15 +15,16 @@ pub(super) struct End {
 }
 
 /// Slots by their last step. To add, to find the first and to take it out cost the same however
-/// many there are; only what ends more than [`AHEAD`] steps from now stands in a tree.
+/// many there are; only what ends more than [`AHEAD`] steps from now, or has a number beyond two
+/// bytes, stands in a tree.
 #[derive(Debug)]
 pub(super) struct Ends {
     /// The first slot of each bucket, that of step `s` being `s` modulo [`AHEAD`].
-    buckets: Box<[u32; AHEAD]>,
+    buckets: Box<[u16; AHEAD]>,
     /// Which buckets have any, a bit each.
     occupied: [u64; WORDS],
     /// By slot: the next of the same bucket.
-    next: Vec<u32>,
+    next: Vec<u16>,
     /// All in buckets end from this step on, and less than [`AHEAD`] steps after it.
     from: u64,
     later: BTreeSet<End>,
@@ -54,16 +55,17 @@ impl Ends {
     pub(super) fn add(&mut self, end: End, now: u64) {
         self.from = self.from.max(now);
         self.first = self.first.min(end.step);
-        if end.step - self.from >= AHEAD as u64 {
+        let small = u16::try_from(end.slot).ok().filter(|slot| *slot != NONE);
+        let Some(slot) = small.filter(|_| end.step - self.from < AHEAD as u64) else {
             self.later.insert(end);
             return;
-        }
+        };
         let bucket = bucket_of(end.step);
-        let place = end.slot as usize;
+        let place = usize::from(slot);
         if place >= self.next.len() {
             self.next.resize(place + 1, NONE);
         }
-        self.next[place] = std::mem::replace(&mut self.buckets[bucket], end.slot);
+        self.next[place] = std::mem::replace(&mut self.buckets[bucket], slot);
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
     }
 
@@ -73,14 +75,14 @@ impl Ends {
         if !self.later.remove(&end) {
             let bucket = bucket_of(step);
             let after = self.next[slot as usize];
-            if self.buckets[bucket] == slot {
+            let mut at = self.buckets[bucket];
+            if u32::from(at) == slot {
                 self.buckets[bucket] = after;
             } else {
-                let mut at = self.buckets[bucket] as usize;
-                while self.next[at] != slot {
-                    at = self.next[at] as usize;
+                while u32::from(self.next[usize::from(at)]) != slot {
+                    at = self.next[usize::from(at)];
                 }
-                self.next[at] = after;
+                self.next[usize::from(at)] = after;
             }
             self.note_emptied(bucket);
         }
@@ -100,9 +102,9 @@ impl Ends {
         let slot = if slot == NONE {
             self.later.pop_first().expect("somebody ends with the first step").slot
         } else {
-            self.buckets[bucket] = self.next[slot as usize];
+            self.buckets[bucket] = self.next[usize::from(slot)];
             self.note_emptied(bucket);
-            slot
+            u32::from(slot)
         };
         if self.buckets[bucket] == NONE {
             self.first = self.find_first();
@@ -150,7 +152,7 @@ mod tests {
         #[test]
         fn it_finds_what_a_sorted_set_finds(
             changes in proptest::collection::vec(
-                (0..4_u8, 0..12_u32, prop_oneof![0..9_u64, 0..3_000_u64]),
+                (0..4_u8, prop_oneof![0..12_u32, 65_532..65_540_u32], prop_oneof![0..9_u64, 0..3_000_u64]),
                 1..400,
             ),
         ) {

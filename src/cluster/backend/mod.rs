@@ -141,6 +141,21 @@ impl Backend {
         f64::from(total - self.cache.unheld()) / f64::from(total)
     }
 
+    /// Returns the requests in the running batch, those whose last step is in flight included.
+    pub fn running(&self) -> u32 {
+        self.running.len()
+    }
+
+    /// Returns the KV blocks that requests hold: those of [`kv_usage`](Self::kv_usage).
+    pub fn used_blocks(&self) -> u32 {
+        self.cache.total() - self.cache.unheld()
+    }
+
+    /// Returns the KV blocks that requests can hold, all together.
+    pub fn blocks(&self) -> u32 {
+        self.cache.total()
+    }
+
     /// Returns how many leading tokens of a prompt the cache holds, in whole blocks.
     pub fn cached_tokens(&self, path: Path) -> u32 {
         self.cache.matched(&self.segments, path) * self.block_size.tokens()

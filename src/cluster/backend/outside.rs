@@ -131,7 +131,7 @@ impl Backend {
         let slot = &self.slots[number];
         let mut work = slot.work;
         let decodes = matches!(slot.stage, Stage::Decoding | Stage::Finishing);
-        if decodes && slot.first_step <= self.ended {
+        if decodes && slot.first_step() <= self.ended {
             work.facts.last_token = self.ended_at.into();
             let made_tokens = slot.computed_at(self.ended) + 1 - work.prompt_tokens;
             return Left { work, made_tokens };
@@ -142,8 +142,8 @@ impl Backend {
     /// Takes a request out of the steps in flight, which take no less time for it.
     fn forget_in_flight(&mut self, number: u32) {
         let slot = &self.slots[number];
-        let (first, last) = (slot.first_step, slot.last_step);
         let decodes = matches!(slot.stage, Stage::Decoding | Stage::Finishing);
+        let steps = decodes.then(|| slot.first_step() + 1..=slot.last_step);
         let measured = u32::from(slot.work.measured);
         let orphan = self.orphans.contains(&number);
         let oldest = self.ended + 1;
@@ -159,7 +159,8 @@ impl Backend {
         }
         for step in oldest..=self.composed {
             let flight = self.flight_mut(step);
-            if (decodes && first < step && step <= last) || (orphan && step == oldest) {
+            let decodes = steps.as_ref().is_some_and(|steps| steps.contains(&step));
+            if decodes || (orphan && step == oldest) {
                 flight.measured -= measured;
             }
         }

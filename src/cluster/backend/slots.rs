@@ -24,34 +24,29 @@ pub(super) enum Stage {
 ///
 /// While a request decodes, nothing of it is touched: its step number says how far it is. Step `s`
 /// brings it to `base + s` computed tokens.
+///
+/// A large fleet waits for memory, so this fills two lines of the processor's cache and no more.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Slot {
     pub(super) work: Work,
     pub(super) stage: Stage,
-    /// Number of its admission: running requests stand in this order.
-    pub(super) order: u64,
     /// Place in [`Running`].
-    place: u32,
-    /// Decoding and finishing: computed tokens less the number of the step.
-    pub(super) base: i64,
-    /// Decoding and finishing: the step that completed its prefill.
-    pub(super) first_step: u64,
+    pub(super) place: u32,
     /// Decoding and finishing: the step that gives its last token here.
     pub(super) last_step: u64,
-    /// Waiting and prefilling: output that is known.
+    /// Output that is known while it waits, and was when it was admitted.
     pub(super) generated: u32,
     /// Prefilling: computed so far.
     pub(super) computed: u32,
-    /// Prefilling: where it ends.
-    pub(super) target: u32,
-    /// Blocks it has for computed tokens.
-    pub(super) held_blocks: u32,
     /// Leading blocks that became cached content while it prefilled.
     pub(super) registered_blocks: u32,
     /// Whether the KV of the prompt stands ready from another backend.
     pub(super) delivered: bool,
     pub(super) holding: Holding,
 }
+
+const _: () = assert!(size_of::<Slot>() == 128, "a slot is two lines");
 
 impl Slot {
     pub(super) fn new(work: &Work) -> Self {
@@ -60,27 +55,34 @@ impl Slot {
             delivered: work.delivered_tokens > 0,
             work: *work,
             stage: Stage::Waiting,
-            order: 0,
             place: NONE,
-            base: 0,
-            first_step: 0,
             last_step: 0,
             computed: 0,
-            target: 0,
-            held_blocks: 0,
             registered_blocks: 0,
             holding: Holding::default(),
         }
     }
 
-    /// Known tokens of a request that waits or prefills.
+    /// Known tokens of a request that waits, and those with which it was admitted: its prefill
+    /// ends there.
     pub(super) fn known(&self) -> u32 {
         self.work.prompt_tokens + self.generated
     }
 
-    /// Computed tokens once step `step` is composed.
+    /// Decoding and finishing: computed tokens less the number of the step.
+    pub(super) fn base(&self) -> i64 {
+        let last = i64::try_from(self.last_step).expect("steps are counted from 1");
+        i64::from(self.work.tokens_at_end()) - last
+    }
+
+    /// Decoding and finishing: the step that completed its prefill.
+    pub(super) fn first_step(&self) -> u64 {
+        self.last_step - u64::from(self.work.tokens_at_end() - self.known())
+    }
+
+    /// Decoding and finishing: computed tokens once step `step` is composed.
     pub(super) fn computed_at(&self, step: u64) -> u32 {
-        let tokens = self.base + i64::try_from(step).expect("steps are counted from 1");
+        let tokens = self.base() + i64::try_from(step).expect("steps are counted from 1");
         u32::try_from(tokens).expect("a context is below 2³² tokens")
     }
 }
@@ -133,7 +135,7 @@ pub(super) enum Turn {
     /// To compute more of its known tokens.
     Prefill,
     /// A token, and a block when the step is of this phase (see [`super::decodes`]).
-    Decode(usize),
+    Decode(u32),
     /// Nothing: its last step is in flight.
     Nothing,
 }
@@ -144,7 +146,6 @@ pub(super) enum Turn {
 pub(super) struct Running {
     places: Vec<Place>,
     len: u32,
-    admitted: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -180,8 +181,6 @@ impl Running {
             self.close_gaps(slots);
         }
         slots[slot].place = u32::try_from(self.places.len()).expect("fewer gaps than requests");
-        slots[slot].order = self.admitted;
-        self.admitted += 1;
         self.places.push(Place { slot, turn: Turn::Prefill });
         self.len += 1;
     }

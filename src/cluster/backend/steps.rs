@@ -86,9 +86,6 @@ impl Backend {
     /// A request whose prefill is completed by `step` decodes from the next step on.
     fn start_decoding(&mut self, number: u32, step: u64) {
         let slot = &mut self.slots[number];
-        let along = i64::try_from(step).expect("steps are counted from 1");
-        slot.base = i64::from(slot.computed) - along;
-        slot.first_step = step;
         slot.last_step = step + u64::from(slot.work.tokens_at_end() - slot.computed);
         slot.stage = if slot.last_step == step { Stage::Finishing } else { Stage::Decoding };
         if slot.stage == Stage::Decoding {
@@ -117,7 +114,7 @@ impl Backend {
             // They finish in the order of admission.
             let (all, slots) = (self.finishing.make_contiguous(), &self.slots);
             let start = all.len() - finishing;
-            all[start..].sort_unstable_by_key(|number| slots[*number].order);
+            all[start..].sort_unstable_by_key(|number| slots[*number].place);
         }
     }
 

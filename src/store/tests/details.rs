@@ -109,15 +109,31 @@ fn a_part_that_is_hurt_meanwhile_is_named() {
 }
 
 #[test]
-fn requests_of_a_run_are_one_engines() {
-    let folder = Folder::new("requests");
-    let store = folder.store();
-    let run = RunId::parse("ab00000000000012").unwrap();
-    assert!(!store.has_requests(ENGINE, run));
-    store.put_requests(ENGINE, run, b"rows").unwrap();
-    assert!(store.has_requests(ENGINE, run) && !store.has_requests("other", run));
-    let path = folder.0.join("requests").join(ENGINE).join("ab/ab00000000000012.parquet");
-    assert_eq!(fs::read(&path).unwrap(), b"rows");
+fn tables_of_a_run_are_one_engines_and_series_one_intervals() {
+    let folder = Folder::new("run-tables");
+    let every = |ms: u64| RunTable::Series(SimDuration::from_ps(ms * PS_PER_MS));
+    let tables = [
+        (RunTable::Requests, every(500), format!("requests/{ENGINE}/ab/ab00000000000012.parquet")),
+        (
+            every(500),
+            every(1_000),
+            format!("series/{ENGINE}/every_0.5_s/ab/ab00000000000012.parquet"),
+        ),
+    ];
+    for (table, other, path) in tables {
+        let store = folder.store();
+        let run = RunId::parse("ab00000000000012").unwrap();
+        let has = |table, engine| store.has_run_table(table, engine, run);
+        assert!(!has(table, ENGINE));
+        store.put_run_table(table, ENGINE, run, b"rows").unwrap();
+        assert!(has(table, ENGINE) && !has(table, "other") && !has(other, ENGINE));
+        leftovers_go(&store, &folder.0.join(path));
+    }
+}
+
+/// A table of a run stays when what is left beside it is removed.
+fn leftovers_go(store: &Store, path: &Path) {
+    assert_eq!(fs::read(path).unwrap(), b"rows");
     let left = path.with_file_name(".tmp-77-0");
     fs::write(&left, "half").unwrap();
     let written = fs::metadata(&left).unwrap().modified().unwrap();

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::parse::{Binary, Function, Node, Term};
 use crate::document::Scalar;
 
-use super::ExprError;
+use super::{ExprError, unknown_name};
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<Scalar>;
 
@@ -27,7 +27,7 @@ impl Term {
                     Err(ExprError::new(self.at, format!("`{name}` is {value}, no number")))
                 }
                 Some(value) => Ok(value),
-                None => Err(ExprError::new(self.at, format!("unknown name `{name}`"))),
+                None => Err(ExprError::new(self.at, unknown_name(name))),
             },
             Node::Not(right) => Ok(Scalar::Truth(!right.truth(lookup, "!")?)),
             Node::Negative(right) => match right.number(lookup, "-")? {

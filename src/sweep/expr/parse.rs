@@ -82,6 +82,12 @@ enum Strength {
     Unary,
 }
 
+impl Term {
+    pub(super) fn never() -> Self {
+        Self { at: 0, node: Node::Literal(Scalar::Truth(false)), height: 1 }
+    }
+}
+
 impl Binary {
     const ALL: [(&'static str, Self, Strength); 15] = [
         ("||", Self::Or, Strength::Or),

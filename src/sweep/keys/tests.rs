@@ -56,14 +56,15 @@ fn around(path: &str) -> Value {
 }
 
 /// Whether a key is the manifest's own: not one of configs that is set, nor of a grid of several,
-/// which is as the one grid.
+/// which is as the one grid, nor of an algorithm of a cell, which was read in its list before.
 fn is_own(path: &str) -> bool {
-    !path.starts_with("set.") && !path.starts_with("grids.")
+    let of_others = ["set.", "grids.", "algorithm."];
+    path != "algorithm" && !of_others.iter().any(|start| path.starts_with(start))
 }
 
 /// The keys that are read, none of them a table nor another manifest.
 fn leaves(keys: &Keys) -> Vec<(String, &Key)> {
-    let own = |path: &str| is_own(path) && path != "extends";
+    let own = |path: &str| is_own(path) && !["extends", "unset"].contains(&path);
     keys.leaves().into_iter().filter(|(path, _)| own(path)).collect()
 }
 

@@ -22,6 +22,8 @@ pub(in crate::sweep) struct Axis {
     pub(in crate::sweep) values: Vec<AxisValue>,
     /// Where this is false, the axis does not apply.
     pub(in crate::sweep) when: Option<Condition>,
+    /// The files that it names by `files` or `glob`.
+    pub(in crate::sweep) files: Vec<PathBuf>,
     /// Where it was read.
     pub(in crate::sweep) place: Value,
 }
@@ -70,11 +72,19 @@ impl Axis {
     /// Reads an axis under its key: a list of values, or a table that says which.
     pub(super) fn read(key: &str, item: &Item<'_>) -> Option<Self> {
         let (mut own_key, mut when, mut values) = (None, None, Vec::new());
+        let mut files = Vec::new();
         if item.is_table() {
             let mut table = item.table()?;
             own_key = table.item("key").and_then(|item| Some((item.text()?, item)));
-            when = table.item("when").and_then(|item| Condition::read(&item));
+            // Of an axis that applies nobody knows where, values are not put anywhere.
+            let condition = |item: Item<'_>| {
+                Condition::read(&item).unwrap_or_else(|| Condition::never(item.value()))
+            };
+            when = table.item("when").map(condition);
             values = read_table(item, &mut table, ANY);
+            if table.has("files") || table.has("glob") {
+                files = files_of(item, &values);
+            }
             put_labels(&mut table, &mut values);
             table.close();
         } else {
@@ -112,7 +122,7 @@ impl Axis {
             _ => values,
         };
         let path = target.path();
-        Some(Self { name: name.to_owned(), path, target, values, when, place: item.value() })
+        Some(Self { name: name.to_owned(), path, target, values, when, files, place: item.value() })
     }
 
     /// Makes one of the four axes that have a name of their own.
@@ -123,7 +133,8 @@ impl Axis {
         item: &Item<'_>,
     ) -> Self {
         let path = target.path();
-        Self { name: name.to_owned(), path, target, values, when: None, place: item.value() }
+        let (name, place) = (name.to_owned(), item.value());
+        Self { name, path, target, values, when: None, files: Vec::new(), place }
     }
 }
 
@@ -193,6 +204,16 @@ pub(super) fn config_paths(item: &Item<'_>, place: &Value, pattern: &str) -> Vec
         Some(AxisValue { value, coordinate: Scalar::Text(stem(&path)) })
     };
     paths.into_iter().filter_map(config).collect()
+}
+
+/// Returns the files that values are the paths of.
+fn files_of(item: &Item<'_>, values: &[AxisValue]) -> Vec<PathBuf> {
+    let folder = folder_of(item);
+    let path = |value: &AxisValue| match value.value.scalar() {
+        Some(Scalar::Text(path)) => Some(folder.join(path)),
+        _ => None,
+    };
+    values.iter().filter_map(path).collect()
 }
 
 /// Calls traces by the names of their files.
@@ -314,6 +335,10 @@ fn read_range(item: &Item<'_>, table: &mut Table<'_>, bounds: Bounds) -> Option<
     }
     // The last value may miss `stop` by rounding alone.
     let steps = ((stop - start) / step + 1e-9).floor();
+    if steps < 0.0 {
+        item.fault(format!("`{}` is empty: the grid would have no run", item.path()), None);
+        return None;
+    }
     if steps > LONGEST_AXIS as f64 {
         item.fault(format!("`{}` has over {LONGEST_AXIS} values", item.path()), None);
         return None;

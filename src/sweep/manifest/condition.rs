@@ -1,7 +1,8 @@
 //! Expressions of a manifest, with their place.
 
-use crate::document::{Fault, Item, Scalar, Value};
+use crate::document::{Fault, Item, Scalar, Value, suggestion};
 use crate::sweep::expr::{Expr, ExprError};
+use crate::sweep::scope::Scope;
 
 /// An expression and where it stands.
 #[derive(Clone, Debug)]
@@ -28,11 +29,16 @@ impl Condition {
     /// # Errors
     ///
     /// The fault of the expression, at its place in the manifest.
-    pub(in crate::sweep) fn evaluate(
-        &self,
-        lookup: &dyn Fn(&str) -> Option<Scalar>,
-    ) -> Result<Scalar, Box<Fault>> {
-        self.expr.evaluate(lookup).map_err(|error| self.fault(&error))
+    pub(in crate::sweep) fn evaluate(&self, scope: Scope<'_>) -> Result<Scalar, Box<Fault>> {
+        self.expr.evaluate(&|name| scope.value(name)).map_err(|error| {
+            let unknown = error.unknown(&self.expr.names());
+            let names = unknown.map(|_| scope.names()).unwrap_or_default();
+            let like = unknown.and_then(|name| {
+                suggestion(name, names.iter().map(String::as_str)).map(ToString::to_string)
+            });
+            let hint = like.map(|like| format!("did you mean `{like}`?")).or(error.hint.clone());
+            self.fault(&ExprError { hint, ..error })
+        })
     }
 
     /// Returns whether it holds.
@@ -40,17 +46,24 @@ impl Condition {
     /// # Errors
     ///
     /// The fault of the expression, or that it is neither true nor false.
-    pub(in crate::sweep) fn holds(
-        &self,
-        lookup: &dyn Fn(&str) -> Option<Scalar>,
-    ) -> Result<bool, Box<Fault>> {
-        match self.evaluate(lookup)? {
+    pub(in crate::sweep) fn holds(&self, scope: Scope<'_>) -> Result<bool, Box<Fault>> {
+        match self.evaluate(scope)? {
             Scalar::Truth(truth) => Ok(truth),
             other => {
                 let message = format!("`{}` is {other}, expected true or false", self.expr.text());
                 Err(Box::new(self.place.fault(message, None)))
             }
         }
+    }
+
+    /// Makes one that never holds, at the place of a value.
+    pub(in crate::sweep) fn never(place: Value) -> Self {
+        Self { expr: Expr::never(), place }
+    }
+
+    /// Makes a fault of what stands at a byte of it.
+    pub(in crate::sweep) fn fault_at(&self, at: usize, message: String, hint: String) -> Fault {
+        *self.fault(&ExprError { at, message, hint: Some(hint) })
     }
 
     /// Returns the place of its value.

@@ -324,7 +324,12 @@ fn named_axis(
 /// Refuses an axis without values, or with too many.
 fn checked<T>(item: &Item<'_>, values: Vec<T>) -> Vec<T> {
     // Values that were refused have had their fault.
-    let none_given = !item.is_list() || item.list().is_some_and(|items| items.is_empty());
+    let is_empty =
+        |item: &Item<'_>| item.is_list() && item.list().is_some_and(|items| items.is_empty());
+    let of_table = item.is_table().then(|| item.table()).flatten().is_some_and(|mut table| {
+        ["values", "files"].iter().any(|key| table.item(key).is_some_and(|item| is_empty(&item)))
+    });
+    let none_given = is_empty(item) || of_table;
     let path = item.path();
     if values.is_empty() && none_given {
         item.fault(format!("`{path}` is empty: the grid would have no run"), None);

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::document::{Blocked, Document, Faults, ON_COMMAND_LINE, Scalar, Value, key_path};
+use crate::document::{
+    Blocked, Document, FaultSet, Faults, ON_COMMAND_LINE, Scalar, Value, key_path,
+};
 use crate::scenario::ConfigError;
 
 use super::grid_spec::GridSpec;
 use super::target::Target;
-use super::{ConfigFile, Manifest, ManifestError, Read, read};
+use super::unset::Unset;
+use super::{ConfigFile, Manifest, ManifestError, ManifestFile, read};
+use crate::sweep::survey::survey;
 
 /// The longest chain of manifests that extend one another.
 const LONGEST_CHAIN: usize = 16;
@@ -30,61 +34,95 @@ impl Manifest {
     ///
     /// As for `load`, and when a key is no key.
     pub fn load_with(path: &Path, keys: &[String]) -> Result<Self, ManifestError> {
-        let (mut document, mut text) = load_chain(path)?;
+        let Chain { mut document, mut text, bases, faults } = load_chain(path)?;
         for assignment in keys {
             put(&mut document, assignment)?;
             let line = assignment.replace('\n', " ");
             text.extend(["# --set ", &line, "\n"]);
         }
-        let Read { name, seeds, grids, set, derive, label, execution, output } =
-            document.settle(read)?;
+        let (read, own) = document.examine(read);
+        let (configs, missing) = load_configs(&read.grids);
+        let mut wrong = faults;
+        wrong.append(missing);
+        wrong.extend(own);
         let part = |key: &str| document.get(&[key.to_owned()]);
-        let Some(workload) = part("workload") else {
-            return Err(document.whole().refuse("no [workload] table".to_owned(), None).into());
-        };
-        let slo = part("slo");
-        let configs = load_configs(&grids)?;
-        Ok(Self {
-            name,
+        let (workload, slo) = (part("workload"), part("slo"));
+        let manifest = Self {
+            name: read.name,
             configs,
-            seeds,
-            execution,
-            output,
+            seeds: read.seeds,
+            execution: read.execution,
+            output: read.output,
             text,
-            grids,
-            set,
-            derive,
-            label,
-            workload,
+            file: document.label().to_owned(),
+            bases,
+            grids: read.grids,
+            set: read.set,
+            derive: read.derive,
+            label: read.label,
+            workload: workload.unwrap_or_else(some_workload),
             slo,
-        })
+        };
+        if wrong.is_empty() {
+            return Ok(manifest);
+        }
+        survey(manifest, &document.whole(), &mut wrong);
+        Err(wrong.all(document.label()).into())
     }
 }
 
-/// Reads a manifest and those it extends. Returns also the text, of all of them.
-fn load_chain(path: &Path) -> Result<(Document, String), ManifestError> {
-    let mut document = parse(path)?;
-    let mut text = document.text().to_owned();
+/// Stands for the `[workload]` of a manifest that has none.
+fn some_workload() -> Value {
+    let text = "duration_s = 1\n[generator]\n";
+    Document::parse("", text).expect("this is TOML").whole()
+}
+
+/// A manifest and those it extends, put together.
+struct Chain {
+    document: Document,
+    /// The text of all.
+    text: String,
+    bases: Vec<ManifestFile>,
+    /// What is wrong with the keys to be taken away.
+    faults: FaultSet,
+}
+
+/// Reads a manifest and those it extends.
+fn load_chain(path: &Path) -> Result<Chain, ManifestError> {
+    let document = parse(path)?;
+    let text = document.text().to_owned();
     let mut next = base_of(&document)?;
+    let mut chain = Chain { document, text, bases: Vec::new(), faults: FaultSet::default() };
+    let mut unset = Unset::default();
+    unset.read(&chain.document, next.is_some(), &mut chain.faults);
     for _ in 0..LONGEST_CHAIN {
-        let Some((place, relative)) = next else { return Ok((document, text)) };
+        let Some((place, relative)) = next else {
+            unset.finish(&mut chain.faults);
+            return Ok(chain);
+        };
         let path = Path::new(place.label()).parent().unwrap_or(Path::new("")).join(&relative);
-        let base = parse(&path).map_err(|error| match error {
-            ManifestError::File(ConfigError::Io { path, source }) => {
+        let mut base = parse(&path).map_err(|error| match error {
+            ConfigError::Io { path, source } => {
                 let hint = "paths are relative to the file they stand in".to_owned();
-                place.refuse(format!("{path}: {source}"), Some(hint)).into()
+                ManifestError::from(place.refuse(format!("{path}: {source}"), Some(hint)))
             }
-            other => other,
+            error @ ConfigError::Faults(_) => ManifestError::from(error),
         })?;
-        text.extend(["\n# extends ", &relative, ":\n"]);
+        chain.text.extend(["\n# extends ", &relative, ":\n"]);
         for line in base.text().lines() {
-            text.extend(["# ", line, "\n"]);
+            chain.text.extend(["# ", line, "\n"]);
         }
+        chain.bases.push(ManifestFile { path, text: base.text().to_owned() });
         next = base_of(&base)?;
-        document.extend(&base);
+        unset.take_from(&mut base);
+        unset.read(&base, next.is_some(), &mut chain.faults);
+        chain.document.extend(&base);
     }
     match next {
-        None => Ok((document, text)),
+        None => {
+            unset.finish(&mut chain.faults);
+            Ok(chain)
+        }
         Some((place, _)) => {
             let message = format!("over {LONGEST_CHAIN} manifests that extend one another");
             Err(place.refuse(message, Some("does one extend itself?".to_owned())).into())
@@ -92,7 +130,7 @@ fn load_chain(path: &Path) -> Result<(Document, String), ManifestError> {
     }
 }
 
-fn parse(path: &Path) -> Result<Document, ManifestError> {
+fn parse(path: &Path) -> Result<Document, ConfigError> {
     let label = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Io { path: label.clone(), source })?;
@@ -127,7 +165,7 @@ fn put(document: &mut Document, assignment: &str) -> Result<(), Faults> {
             place.with(&Scalar::Text(value.trim().to_owned())).expect("a text is a value")
         }
     };
-    if path[0] == "extends" {
+    if matches!(path[0].as_str(), "extends" | "unset") {
         return wrong("a manifest is read before its keys are set");
     }
     if matches!(path[0].as_str(), "cluster" | "simulation" | "algorithm") {
@@ -138,10 +176,11 @@ fn put(document: &mut Document, assignment: &str) -> Result<(), Faults> {
         .map_err(|Blocked(key)| value.refuse(format!("`{key}` is no table"), None))
 }
 
-/// Loads the configs of all grids, each once. Two of one name are a fault.
-fn load_configs(grids: &[GridSpec]) -> Result<Vec<ConfigFile>, ManifestError> {
+/// Loads the configs of all grids, each once, and tells which can't be. Two of one name are a
+/// fault.
+fn load_configs(grids: &[GridSpec]) -> (Vec<ConfigFile>, FaultSet) {
     let mut configs: Vec<ConfigFile> = Vec::new();
-    let mut errors = Vec::new();
+    let mut faults = FaultSet::default();
     let mut seen: Vec<(String, PathBuf)> = Vec::new();
     let axes = grids.iter().flat_map(GridSpec::axes);
     for value in axes.filter(|axis| axis.target == Target::Config).flat_map(|axis| &axis.values) {
@@ -151,21 +190,19 @@ fn load_configs(grids: &[GridSpec]) -> Result<Vec<ConfigFile>, ManifestError> {
             if *known != path {
                 let message =
                     format!("two configs are called `{name}`: {} and this", known.display());
-                return Err(value.value.refuse(message, Some("rename one".to_owned())).into());
+                faults.add(value.value.fault(message, Some("rename one".to_owned())));
             }
             continue;
         }
         seen.push((name.clone(), path.clone()));
         match parse(&path) {
             Ok(document) => configs.push(ConfigFile { name, path, document }),
-            Err(ManifestError::File(ConfigError::Io { path, source })) => {
+            Err(ConfigError::Io { path, source }) => {
                 let hint = "paths are relative to the file they stand in".to_owned();
-                let faults = value.value.refuse(format!("{path}: {source}"), Some(hint));
-                errors.push(faults.into());
+                faults.add(value.value.fault(format!("{path}: {source}"), Some(hint)));
             }
-            Err(ManifestError::File(error)) => errors.push(error),
-            Err(ManifestError::Configs(several)) => errors.extend(several),
+            Err(ConfigError::Faults(own)) => faults.extend(own.faults),
         }
     }
-    if errors.is_empty() { Ok(configs) } else { Err(ManifestError::Configs(errors)) }
+    (configs, faults)
 }

@@ -7,6 +7,7 @@ mod load;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unset;
 mod workload;
 
 pub use workload::{Source, WorkloadSpec};
@@ -16,7 +17,7 @@ pub(super) use condition::Condition;
 pub(super) use grid_spec::{GridSpec, Pattern};
 pub(super) use target::Target;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::document::{Document, Faults, Item, Table, Value};
 use crate::metrics::Keep;
@@ -47,6 +48,10 @@ pub struct Manifest {
     pub output: Keep,
     /// The text it was read from; keys that were set from outside follow as comments.
     pub text: String,
+    /// The manifests that it extends, one after another.
+    pub bases: Vec<ManifestFile>,
+    /// What faults call the file.
+    pub(super) file: String,
     /// Grids whose cells come one after another.
     pub(super) grids: Vec<GridSpec>,
     /// Keys that are set for all cells, in the order of the file.
@@ -58,6 +63,15 @@ pub struct Manifest {
     /// The `[workload]` and the `[slo]` as they are written; keys are put into them cell by cell.
     pub(super) workload: Value,
     pub(super) slo: Option<Value>,
+}
+
+/// A manifest that another one extends.
+#[derive(Clone, Debug)]
+pub struct ManifestFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
 }
 
 /// A config of a manifest, as it is written.
@@ -89,6 +103,19 @@ pub(super) struct Derived {
     pub(super) condition: Condition,
 }
 
+impl Manifest {
+    /// Returns the files that axes name by `files` or `glob`, each once, in the order of the axes.
+    pub fn files_of_axes(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = Vec::new();
+        for file in self.grids.iter().flat_map(GridSpec::axes).flat_map(|axis| &axis.files) {
+            if !files.contains(&file.as_path()) {
+                files.push(file);
+            }
+        }
+        files
+    }
+}
+
 impl Derived {
     /// Returns what expressions call it.
     pub(super) fn name(&self) -> &str {
@@ -99,16 +126,9 @@ impl Derived {
 /// A manifest that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The manifest can't be read, or says something that can't be.
+    /// The manifest can't be read, or it or what it names says something that can't be.
     #[error(transparent)]
     File(#[from] ConfigError),
-    /// The same of some of its configs, one after another.
-    #[error("{}", lines(.0))]
-    Configs(Vec<ConfigError>),
-}
-
-fn lines(errors: &[ConfigError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl From<Faults> for ManifestError {
@@ -129,8 +149,9 @@ struct Read {
     output: Keep,
 }
 
-/// Reads everything but the configs and the workload.
-fn read(root: &mut Table<'_>) -> Option<Read> {
+/// Reads everything but the configs and the workload. Where something is wrong, it stands without
+/// that.
+fn read(root: &mut Table<'_>) -> Read {
     let hint = "this version reads `schema = 1`".to_owned();
     match root.whole("schema", 0..=u64::MAX) {
         Some(1) => {}
@@ -139,6 +160,7 @@ fn read(root: &mut Table<'_>) -> Option<Read> {
         None => root.fault("no `schema`", Some(hint)),
     }
     root.has("extends");
+    root.has("unset");
     let name = read_name(root);
     let seed = root.whole("seed", 0..=1 << 53).unwrap_or(42);
     let label = root.item("label").and_then(|item| Some((item.text()?, item.value())));
@@ -157,7 +179,8 @@ fn read(root: &mut Table<'_>) -> Option<Read> {
     let execution = root.section("run", ExecutionSpec::read).unwrap_or_default();
     let output = root.section("output", read_output).unwrap_or_default();
     let seeds = read_common_seeds(root, &grids);
-    Some(Read { name: name?, seeds, grids, set, derive, label, execution, output })
+    let name = name.unwrap_or_default();
+    Read { name, seeds, grids, set, derive, label, execution, output }
 }
 
 /// Reports what is wrong with `[workload]` and `[slo]` as they are written, where no key is put into

@@ -59,10 +59,11 @@ fn switched_on(text: &str, line: &Line) -> String {
     let on = |index: usize, shown: &str| {
         let of_line = index == line.index || Some(index) == line.header;
         let with_trace = is_below(&line.path, OF_TRACE) && shown.starts_with("#trace");
+        let with_base = line.path == "unset" && shown.starts_with("#extends");
         let other = (line.path == "workload.warmup_requests" && shown.starts_with("warmup_s"))
             || (is_below(&line.path, OF_TRACE) && shown == "[workload.generator]");
         match shown.strip_prefix('#') {
-            Some(rest) if of_line || with_trace => rest.to_owned(),
+            Some(rest) if of_line || with_trace || with_base => rest.to_owned(),
             None if other => format!("#{shown}"),
             _ => shown.to_owned(),
         }
