@@ -28,7 +28,7 @@ impl AgainstBest {
 /// `systems` hold one value per run, run i of all under the same seed; negate a metric that is
 /// better high. With x̄ᵢⱼ the mean of Xᵢ − Xⱼ and wᵢⱼ = t(1 − α/(k − 1), n − 1) · s(Xᵢ − Xⱼ)/√n,
 /// system i may be best when x̄ᵢⱼ ≤ wᵢⱼ for all j. The interval of μᵢ less the smallest other μ is
-/// from min(0, max (x̄ᵢⱼ − wᵢⱼ)) over all j to max(0, max (x̄ᵢⱼ + wᵢⱼ)) over the j that may be best.
+/// from min(0, max (x̄ᵢⱼ − wᵢⱼ)) to max(0, max (x̄ᵢⱼ + wᵢⱼ)), both over all other j.
 /// All k intervals hold together with `confidence`, however the systems depend on each other: the
 /// k − 1 comparisons with the true best are paired, and Bonferroni's inequality covers them. That is
 /// fewer than all pairs, and needs no sphericity as Nelson and Matejcik's does.
@@ -49,7 +49,8 @@ pub fn against_best(systems: &[&[f64]], confidence: f64) -> Option<Vec<AgainstBe
     let mean = |values: &&[f64]| finite_moments(values)?.mean().filter(|mean| mean.is_finite());
     let means: Vec<f64> = systems.iter().map(mean).collect::<Option<_>>()?;
     let runs = systems.first()?.len();
-    let t = t_quantile(1.0 - risk / others, runs.checked_sub(1)? as f64)?;
+    // Not below 0, which a confidence below a half would ask for.
+    let t = t_quantile(1.0 - risk / others, runs.checked_sub(1)? as f64)?.max(0.0);
     let half = |a: &[f64], b: &[f64]| {
         Some(t * Moments::of(&differences(a, b)?).se()?).filter(|half| half.is_finite())
     };
@@ -58,14 +59,14 @@ pub fn against_best(systems: &[&[f64]], confidence: f64) -> Option<Vec<AgainstBe
     let k = systems.len();
     let gap = |i: usize, j: usize| means[i] - means[j];
     let rivals = |i: usize| (0..k).filter(move |j| *j != i);
-    let may_be_best: Vec<bool> =
-        (0..k).map(|i| rivals(i).all(|j| gap(i, j) <= halves[i][j])).collect();
     let of = |i: usize| {
         let lower = rivals(i).map(|j| gap(i, j) - halves[i][j]).fold(f64::NEG_INFINITY, f64::max);
-        let best = rivals(i).filter(|j| may_be_best[*j]);
-        let upper = best.map(|j| gap(i, j) + halves[i][j]).fold(0.0, f64::max);
+        // Only a j that may be best bounds μᵢ less the best from above, but those that may not never
+        // are the largest here: s(Xᵢ − Xⱼ) is at most s(Xᵢ − Xₖ) + s(Xₖ − Xⱼ) for the k that beat j.
+        let upper = rivals(i).map(|j| gap(i, j) + halves[i][j]).fold(0.0, f64::max);
         let interval = Interval::finite(lower.min(0.0), upper)?;
-        Some(AgainstBest { mean: means[i], interval, may_be_best: may_be_best[i] })
+        let may_be_best = rivals(i).all(|j| gap(i, j) <= halves[i][j]);
+        Some(AgainstBest { mean: means[i], interval, may_be_best })
     };
     (0..k).map(of).collect()
 }
