@@ -167,7 +167,9 @@ mod tests {
         assert_eq!(jackknife_ratio(&[(1.0, 0.0), (1.0, 0.0)]), None);
         assert_eq!(pooled_quantile(&[&[1.0, 2.0]], 0.5, 0.95), None);
         assert_eq!(pooled_quantile(&[&[1.0], &[]], 0.5, 0.95), None);
-        assert_eq!(pooled_quantile(&[&[1.0], &[f64::NAN]], 0.5, 0.95), None);
+        assert_eq!(pooled_quantile(&[&[1.0], &[], &[2.0]], 0.5, 0.95), None);
+        // Also where the quantile does not reach it.
+        assert_eq!(pooled_quantile(&[&[1.0], &[2.0, f64::NAN]], 0.0, 0.95), None);
         assert_eq!(pooled_quantile(&[&[1.0], &[2.0]], 1.5, 0.95), None);
     }
 
