@@ -18,6 +18,25 @@ impl Interval {
     pub fn contains(&self, value: f64) -> bool {
         (self.lo..=self.hi).contains(&value)
     }
+
+    /// The interval from `lo` to `hi`; none unless both are finite.
+    pub(super) fn finite(lo: f64, hi: f64) -> Option<Self> {
+        (lo.is_finite() && hi.is_finite()).then_some(Self { lo, hi })
+    }
+
+    /// The interval `middle` ± `half`; none unless both ends are finite.
+    pub(super) fn around(middle: f64, half: f64) -> Option<Self> {
+        Self::finite(middle - half, middle + half)
+    }
+}
+
+/// A number and an interval around it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IntervalEstimate {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its interval at the confidence that was asked for.
+    pub interval: Interval,
 }
 
 /// The confidence level of every interval that is shown.
@@ -54,11 +73,34 @@ impl Estimate {
 pub fn t_interval(values: &[f64], confidence: f64) -> Option<Interval> {
     let moments = finite_moments(values)?;
     let (mean, se) = (moments.mean()?, moments.se()?);
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return None;
-    }
-    let half = t_quantile(0.5 + confidence / 2.0, (moments.n() - 1) as f64)? * se;
-    Some(Interval { lo: mean - half, hi: mean + half })
+    Interval::around(mean, t_half_width(se, (moments.n() - 1) as f64, confidence)?)
+}
+
+/// Returns the number that the mean is above with `confidence`: mean − t(n − 1) · sd / √n.
+///
+/// A claim of one side ("at least") needs a bound only, which is closer than the end of an interval
+/// of the same confidence. Assumptions and what has none are those of [`t_interval`].
+pub fn t_lower_bound(values: &[f64], confidence: f64) -> Option<f64> {
+    let moments = finite_moments(values)?;
+    let (mean, se) = (moments.mean()?, moments.se()?);
+    let t = t_quantile(level(confidence)?, (moments.n() - 1) as f64)?;
+    Some(mean - t * se).filter(|bound| bound.is_finite())
+}
+
+/// Returns the number that the mean is below with `confidence`, as [`t_lower_bound`] does.
+pub fn t_upper_bound(values: &[f64], confidence: f64) -> Option<f64> {
+    let mirrored: Vec<f64> = values.iter().map(|value| -value).collect();
+    t_lower_bound(&mirrored, confidence).map(|bound| -bound)
+}
+
+/// Half the width of the two-sided t-interval of an estimate with standard error `se`.
+pub(super) fn t_half_width(se: f64, df: f64, confidence: f64) -> Option<f64> {
+    Some(t_quantile(0.5 + level(confidence)? / 2.0, df)? * se)
+}
+
+/// The confidence, when it is one: between 0 and 1, neither included.
+pub(super) fn level(confidence: f64) -> Option<f64> {
+    (confidence > 0.0 && confidence < 1.0).then_some(confidence)
 }
 
 /// Returns the `p`-quantile of Student's t with `df` degrees of freedom.
@@ -172,6 +214,18 @@ mod tests {
         assert!((interval.lo - 11.879_812_267_694_705).abs() < 1e-9);
         assert!((interval.hi - 12.460_187_732_305_295).abs() < 1e-9);
         assert!(interval.contains(12.17) && !interval.contains(12.5));
+    }
+
+    #[test]
+    fn bounds_are_the_ends_of_a_wider_interval() {
+        // 5 % beyond each end of the 90 % interval.
+        let x = [12.1, 11.8, 12.6, 12.0, 11.5, 12.9, 12.3, 11.9, 12.2, 12.4];
+        let interval = t_interval(&x, 0.9).unwrap();
+        assert!((t_lower_bound(&x, 0.95).unwrap() - interval.lo).abs() < 1e-12);
+        assert!((t_upper_bound(&x, 0.95).unwrap() - interval.hi).abs() < 1e-12);
+        // R: 12.17 - qt(0.95, 9) * 0.1282792097899.
+        assert!((t_lower_bound(&x, 0.95).unwrap() - 11.934_849_722_320_344).abs() < 1e-8);
+        assert_eq!((t_lower_bound(&[1.0], 0.95), t_upper_bound(&x, 1.0)), (None, None));
     }
 
     #[test]

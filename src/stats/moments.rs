@@ -25,6 +25,11 @@ impl Moments {
         moments
     }
 
+    /// The moments of `n` times the same value.
+    pub(super) const fn repeated(value: f64, n: u64) -> Self {
+        Self { n, mean: value, squares: 0.0 }
+    }
+
     /// Adds one value.
     pub fn push(&mut self, value: f64) {
         self.n += 1;

@@ -67,7 +67,7 @@ fn place_ranks(values: &mut [u64], first: usize, ranks: &[usize]) {
 }
 
 /// Splits (n − 1) p into the index below and the fraction above it.
-fn place(n: usize, p: f64) -> Option<(usize, f64)> {
+pub(super) fn place(n: usize, p: f64) -> Option<(usize, f64)> {
     if n == 0 || !(0.0..=1.0).contains(&p) {
         return None;
     }
