@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::CliError;
 
@@ -26,6 +26,37 @@ pub(super) struct OutputFile {
     /// None for what is no plain file.
     draft: Option<PathBuf>,
     file: File,
+    /// Why the system refused to write what a [`Watched`] was given.
+    refused: Arc<Mutex<Option<String>>>,
+}
+
+/// Writes to a file and remembers why that could not be: who writes tables does not tell.
+#[derive(Debug)]
+pub(super) struct Watched {
+    out: io::BufWriter<File>,
+    refused: Arc<Mutex<Option<String>>>,
+}
+
+impl Watched {
+    fn seen<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &done {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.get_or_insert_with(|| error.to_string());
+        }
+        done
+    }
+}
+
+impl io::Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.seen(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.out.flush();
+        self.seen(done)
+    }
 }
 
 impl OutputFile {
@@ -41,7 +72,7 @@ impl OutputFile {
         }
         if path.exists() && !path.is_file() {
             let file = File::options().write(true).open(path).map_err(failed)?;
-            return Ok(Self { path: path.to_owned(), draft: None, file });
+            return Ok(Self { path: path.to_owned(), draft: None, file, refused: Arc::default() });
         }
         // A link stays a link: the file behind it is replaced.
         let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -63,7 +94,7 @@ impl OutputFile {
             }
         };
         drafts(|drafts| drafts.insert(draft.clone()));
-        Ok(Self { path: path.clone(), draft: Some(draft), file })
+        Ok(Self { path: path.clone(), draft: Some(draft), file, refused: Arc::default() })
     }
 
     /// Returns how many bytes have been written.
@@ -86,8 +117,18 @@ impl OutputFile {
     }
 
     /// Returns what writes to the draft, which must be flushed; [`sync`](Self::sync) comes next.
-    pub(super) fn writer(&self) -> Result<io::BufWriter<File>, CliError> {
-        self.file.try_clone().map(io::BufWriter::new).map_err(|error| self.failed(&error))
+    pub(super) fn writer(&self) -> Result<Watched, CliError> {
+        let file = self.file.try_clone().map_err(|error| self.failed(&error))?;
+        Ok(Watched { out: io::BufWriter::new(file), refused: Arc::clone(&self.refused) })
+    }
+
+    /// Says that this file can't be written: why the system refused, if it did, else `error`.
+    pub(super) fn refused(&self, error: &dyn std::fmt::Display) -> CliError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match refused.as_deref() {
+            Some(why) => self.failed(&why).hint("make room, or choose another folder"),
+            None => self.failed(error),
+        }
     }
 
     /// Brings what was written to the disk.

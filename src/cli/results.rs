@@ -1,7 +1,7 @@
 //! The folder of results of a sweep.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::sweep::{Block, LongTableError, long_like, write_long};
 use crate::tables::{Detail, Frame, Metadata, TableError, TwoWriters};
 
 use super::error::CliError;
-use super::output::OutputFile;
+use super::output::{OutputFile, Watched};
 
 /// The file that is written last: a folder that has it is whole.
 const SEAL: &str = "provenance.json";
@@ -48,7 +48,7 @@ pub(super) struct Tables<'a> {
     pub(super) wide: &'a mut Frame,
 }
 
-type TableWriters = TwoWriters<BufWriter<File>>;
+type TableWriters = TwoWriters<Watched>;
 
 /// Keys of the seal that say which results the tables have.
 const SAME: [&str; 8] = [
@@ -108,7 +108,7 @@ impl TwoFiles {
 
     /// Both files stand beside one another: when one can't be written, nor can the other.
     fn told<T>(&self, written: Result<T, TableError>) -> Result<T, CliError> {
-        written.map_err(|error| self.parquet.failed(&error))
+        written.map_err(|error| self.parquet.refused(&error))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The answer of a sweep, as text and as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -299,7 +300,22 @@ fn capacity(text: &mut String, answers: &[Answer]) {
     write_table(text, &table);
 }
 
-/// One statistic over the rates, a row per algorithm.
+/// A column of [`curve`]: the bits of a rate, 0 for a trace's own, and which of the cells of that
+/// rate it is. Positive numbers are in the order of their bits.
+type RateColumn = (u64, usize);
+
+/// Returns the columns that the cells of an answer, by rate, stand in.
+fn rate_columns(answer: &Answer) -> Vec<RateColumn> {
+    let mut columns: Vec<RateColumn> = Vec::with_capacity(answer.cells.len());
+    for cell in &answer.cells {
+        let rate = cell.key.rate_rps.map_or(0, f64::to_bits);
+        let before = columns.iter().rev().take_while(|(own, _)| *own == rate).count();
+        columns.push((rate, before));
+    }
+    columns
+}
+
+/// One statistic over the rates, a row per algorithm; empty where the grid has no such cell.
 fn curve(
     text: &mut String,
     title: &str,
@@ -308,9 +324,14 @@ fn curve(
     late: impl Fn(&CellAnswer) -> bool,
 ) {
     line(text, title);
-    let cells = answers.first().map_or(&[][..], |answer| &answer.cells);
+    let mut columns: BTreeMap<RateColumn, &CellAnswer> = BTreeMap::new();
+    for answer in answers {
+        for (column, cell) in rate_columns(answer).into_iter().zip(&answer.cells) {
+            columns.entry(column).or_insert(cell);
+        }
+    }
     let mut headers = vec![["algorithm", "(realised rate)"].map(str::to_owned)];
-    headers.extend(cells.iter().map(|cell| {
+    headers.extend(columns.values().map(|cell| {
         let rate = cell.key.rate_rps;
         let asked = rate.map_or_else(|| "own rate".to_owned(), |rate| format!("{rate}/s"));
         let realised = cell.realised_rps.map(|rate| format!("({:.2})", rate.mean));
@@ -318,8 +339,11 @@ fn curve(
     }));
     let mut table = TextTable::new(0, &headers);
     for answer in answers {
+        let own: BTreeMap<RateColumn, &CellAnswer> =
+            rate_columns(answer).into_iter().zip(&answer.cells).collect();
         let mut row = vec![answer.algorithm.clone()];
-        row.extend(answer.cells.iter().map(|cell| {
+        row.extend(columns.keys().map(|column| {
+            let Some(cell) = own.get(column) else { return String::new() };
             let value = get(cell).map_or_else(|| unknown(cell).to_owned(), shown_ms);
             let unsteady = if cell.steady { "" } else { " ~" };
             let late = if late(cell) { " !" } else { "" };

@@ -55,6 +55,14 @@ pub enum StoreError {
         /// A part with another.
         second: PathBuf,
     },
+    /// A folder with files of somebody else.
+    #[error("{}: is not empty and no folder of results: {}", path.display(), file_name(found))]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of its files.
+        found: PathBuf,
+    },
     /// `store.json` names another sweep.
     #[error("{}: results of the sweep `{found}`, not of `{expected}`", path.display())]
     OtherSweep {
@@ -98,6 +106,7 @@ impl StoreError {
                 ));
             }
             Self::Lost { .. } => "run again: what is missing is made again",
+            Self::NotEmpty { .. } => "give a folder of its own with `--out`: results replace files",
             Self::OtherSweep { .. } => "give another folder with `--out`, or rename the sweep",
             Self::Newer { .. } => "update routesim, or give another folder with `--out`",
             Self::NoClaim { .. } => {
@@ -120,7 +129,7 @@ fn file_name(path: &Path) -> String {
 fn hint_of(error: &io::Error) -> Option<String> {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "make room and run again: finished runs are kept"
+            "make room and run again: what the store has already is kept, and not run again"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "give a folder that can be written with `--out`"

@@ -94,10 +94,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the folder is another sweep's, or of a later version, or can't be written.
+    /// When the folder is another sweep's, or of a later version, holds files but no runs, or can't
+    /// be written.
     pub fn claim(&self, sweep: &str) -> Result<(), StoreError> {
         let path = self.root.join(CLAIM);
         if !path.exists() {
+            if let Some(found) = self.strange_content()? {
+                return Err(StoreError::NotEmpty { path: self.root.clone(), found });
+            }
             let claim = Claim { store_schema: STORE_SCHEMA.into(), sweep: sweep.to_owned() };
             let mut text = serde_json::to_string_pretty(&claim).unwrap_or_default();
             text.push('\n');
@@ -116,6 +120,16 @@ impl Store {
             return Err(StoreError::OtherSweep { path, found: claim.sweep, expected });
         }
         Ok(())
+    }
+
+    /// Returns a file of a folder that never held runs: somebody else's.
+    fn strange_content(&self) -> Result<Option<PathBuf>, StoreError> {
+        let mut found = entries(&self.root)?;
+        if found.contains(&self.root.join(PARTS)) {
+            return Ok(None);
+        }
+        found.retain(|path| !is_hidden(path));
+        Ok(found.into_iter().next())
     }
 
     /// Adds a batch of finished runs as one part and returns its file. When this returns, the runs

@@ -1,5 +1,7 @@
 //! Tables that a run has in files of its own.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use crate::metrics::Keep;
@@ -9,6 +11,9 @@ use super::error::StoreError;
 use super::files::{IfThere, entries, place};
 use super::folder::{FOLDER_DIGITS, Store};
 use super::run_id::RunId;
+
+/// The last bytes of every Parquet file.
+const PARQUET_END: &[u8; 4] = b"PAR1";
 
 const REQUESTS: &str = "requests";
 const SERIES: &str = "series";
@@ -46,9 +51,16 @@ impl Store {
         place(&self.run_table(table, fingerprint, run_id), bytes, IfThere::Replace)
     }
 
-    /// Returns whether a table of a run is there.
+    /// Returns whether a table of a run is there, and ends as a whole one does. Its content is not
+    /// read.
     pub fn has_run_table(&self, table: RunTable, fingerprint: &str, run_id: RunId) -> bool {
-        self.run_table(table, fingerprint, run_id).is_file()
+        let mut end = [0; PARQUET_END.len()];
+        let read_end = |mut file: File| {
+            file.seek(SeekFrom::End(-(PARQUET_END.len() as i64)))?;
+            file.read_exact(&mut end)
+        };
+        let read = File::open(self.run_table(table, fingerprint, run_id)).and_then(read_end);
+        read.is_ok() && end == *PARQUET_END
     }
 
     /// Returns the folders that tables of runs are spread over.

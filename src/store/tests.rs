@@ -252,6 +252,22 @@ fn a_folder_belongs_to_one_sweep() {
 }
 
 #[test]
+fn a_folder_of_somebody_else_is_not_written_into() {
+    let folder = Folder::new("foreign-folder");
+    fs::create_dir_all(&folder.0).unwrap();
+    fs::write(folder.0.join(".hidden"), "x").unwrap();
+    fs::write(folder.0.join("manifest.toml"), "mine").unwrap();
+    let store = folder.store();
+    let error = store.claim("s").unwrap_err();
+    assert!(error.to_string().contains("not empty and no folder of results: manifest.toml"));
+    assert!(error.hint().unwrap().contains("--out"));
+    assert!(!folder.0.join("store.json").exists());
+    // With runs in it, it is one whose `store.json` is lost.
+    store.commit(runs(&["a"], 1.0), ENGINE).unwrap();
+    store.claim("s").unwrap();
+}
+
+#[test]
 fn a_batch_that_is_none_is_refused_and_leaves_nothing() {
     let folder = Folder::new("batches");
     let store = folder.store();
@@ -330,7 +346,7 @@ fn a_full_disk_is_told_and_how_to_go_on() {
     let file = fs::OpenOptions::new().write(true).open(full).unwrap();
     let error = files::fill(full, file, b"a part").unwrap_err();
     assert!(error.to_string().starts_with("/dev/full: "), "{error}");
-    assert!(error.hint().unwrap().contains("finished runs are kept"));
+    assert!(error.hint().unwrap().contains("what the store has already is kept"));
 }
 
 #[cfg(target_os = "linux")]

@@ -353,7 +353,10 @@ fn a_disk_that_takes_no_more_costs_what_was_not_written_and_nothing_else() {
     let told = stderr(&full);
     assert_eq!(full.status.code(), Some(2), "{told}");
     assert!(told.contains("File too large"), "{told}");
-    assert!(told.contains("hint: make room and run again: finished runs are kept"), "{told}");
+    assert!(
+        told.contains("hint: make room and run again: what the store has already is kept"),
+        "{told}"
+    );
     assert!(full.stdout.is_empty(), "no answer");
     assert_eq!(parts(&folder, "out"), kept, "nothing half written has a name");
     assert_eq!(drafts(&folder.join("out")), Vec::<PathBuf>::new(), "and no draft is left");

@@ -24,7 +24,7 @@ const JSON_EVERY: Duration = Duration::from_millis(500);
 /// How to say how far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProgressArg {
-    /// A bar on a terminal, nothing elsewhere
+    /// A bar on a terminal, elsewhere a line at the start
     Auto,
     /// A bar on a terminal, a line every 15 s elsewhere
     Bar,
@@ -137,8 +137,12 @@ impl Tracker {
         match self.0.show {
             Show::Json => self.0.event("stopping", &json!({ "why": "signal" })),
             Show::Bar(_) | Show::Lines | Show::Start | Show::Nothing => {
-                "stopping: runs that have begun are finished and kept; once more ends at once"
-                    .to_owned()
+                // The cursor stands at the end of a bar.
+                let start = if matches!(self.0.show, Show::Bar(_)) { "\n" } else { "" };
+                format!(
+                    "{start}stopping: runs that have begun are finished and kept; once more ends \
+                     at once"
+                )
             }
         }
     }
@@ -191,6 +195,15 @@ impl Observer for Tracker {
     }
 }
 
+/// `870`, `12k`, `1.3M`: what is wider would be cut off in a narrow terminal.
+fn short(number: f64) -> String {
+    match number {
+        n if n < 1e4 => format!("{n:.0}"),
+        n if n < 1e6 => format!("{:.0}k", n / 1e3),
+        n => format!("{:.1}M", n / 1e6),
+    }
+}
+
 impl Show {
     fn of(how: ProgressArg, work: &Work<'_>) -> Self {
         let bar = ProgressBar::with_draw_target(
@@ -200,7 +213,7 @@ impl Show {
         match how {
             ProgressArg::Auto | ProgressArg::Bar if !bar.is_hidden() => {
                 // A line that is wider than the terminal would hide what is said above it.
-                let template = "{prefix} [{bar:20}] {pos}/{len} runs  {wide_msg}  ETA {eta}";
+                let template = "{prefix} [{bar:10}] {pos}/{len} runs  {wide_msg}  ETA {eta}";
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("=> "));
                 }
@@ -270,8 +283,8 @@ impl State {
         let digits = if runs < 10.0 { 1 } else { 0 };
         let (done, cells) = (counts.cells, self.cells);
         format!(
-            "{done} of {cells} cells  {runs:.digits$} runs/s  \
-             {requests:.0} simulated requests/s{failures}"
+            "{done}/{cells} cells  {runs:.digits$} runs/s  {} requests/s{failures}",
+            short(requests)
         )
     }
 

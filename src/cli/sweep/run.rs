@@ -29,8 +29,6 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
     let job = Job::open(&args.place())?;
     // A folder that can't be written is found before the work.
     job.store.claim(&job.grid.manifest.name)?;
-    let files = (shard == Shard::WHOLE).then(|| job.result_files());
-    let files = files.transpose()?;
     let part = (shard, args.balance.into());
     let is_new = |is_done: bool| args.fresh || !is_done;
     // The results are for the tables, which a shard does not make.
@@ -43,6 +41,9 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
         let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.has_run(id)));
         (None, to_do)
     };
+    let is_current = to_do.is_empty() && has_current_tables(&job);
+    let files = (shard == Shard::WHOLE && !is_current).then(|| job.result_files());
+    let files = files.transpose()?;
     let own = job.plan.to_do(&job.grid, part, |_| false).len();
     let done_before = own - to_do.len();
     if done_before > 0 {
@@ -68,19 +69,18 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
         ));
         return Ok(Exit::Stopped);
     }
-    let Some(files) = files else {
+    if shard != Shard::WHOLE {
         let (index, count) = (shard.index, shard.count);
         remark(&format!("shard {index}/{count}: {done} of its {own} runs are in {folder}"));
         tell_ended(&executed);
         failures(executed.failed.iter().map(told));
         let all_well = ended.failed + ended.left == 0;
         return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
-    };
+    }
     let stored = stored.map_or_else(|| job.read(), Ok)?;
     let gathered = Gathered::new(&job.grid, &job.plan, &stored, &executed.failed);
     let timed = write_timings(&job, &executed.timings);
     let made = Made { pool_threads: pool.threads(), clock };
-    let files = (!is_current(&job, &made, ended.ran)).then_some(files);
     let exit = show(&job, files, (&stored, &gathered), args.format, &made)?;
     tell_ended(&executed);
     // The answer comes before a word on a full disk.
@@ -171,8 +171,8 @@ fn tell_missing(job: &Job, known: &Failures, (failed, missing): (usize, usize)) 
     CliError::new(message).hint(hint).report();
 }
 
-/// Whether nothing ran and the tables are there as they would be written.
-fn is_current(job: &Job, made: &Made, ran: usize) -> bool {
-    let now = provenance(job, &made.clock, made.pool_threads, (0, 0));
-    ran == 0 && are_current(job.store.root(), &job.grid.manifest.text, &now)
+/// Whether the tables are there as they would be written, all runs being done.
+fn has_current_tables(job: &Job) -> bool {
+    let now = provenance(job, &Clock::start(), 1, (0, 0));
+    are_current(job.store.root(), &job.grid.manifest.text, &now)
 }

@@ -125,15 +125,20 @@ fn tables_of_a_run_are_one_engines_and_series_one_intervals() {
         let run = RunId::parse("ab00000000000012").unwrap();
         let has = |table, engine| store.has_run_table(table, engine, run);
         assert!(!has(table, ENGINE));
-        store.put_run_table(table, ENGINE, run, b"rows").unwrap();
+        store.put_run_table(table, ENGINE, run, b"rows PAR1").unwrap();
         assert!(has(table, ENGINE) && !has(table, "other") && !has(other, ENGINE));
+        for cut in [&b"rows PA"[..], b"PAR", b""] {
+            fs::write(folder.0.join(&path), cut).unwrap();
+            assert!(!has(table, ENGINE), "a file that ends too early counts for nothing");
+        }
+        store.put_run_table(table, ENGINE, run, b"rows PAR1").unwrap();
         leftovers_go(&store, &folder.0.join(path));
     }
 }
 
 /// A table of a run stays when what is left beside it is removed.
 fn leftovers_go(store: &Store, path: &Path) {
-    assert_eq!(fs::read(path).unwrap(), b"rows");
+    assert_eq!(fs::read(path).unwrap(), b"rows PAR1");
     let left = path.with_file_name(".tmp-77-0");
     fs::write(&left, "half").unwrap();
     let written = fs::metadata(&left).unwrap().modified().unwrap();
