@@ -41,11 +41,11 @@ pub(super) struct ResultWriters<'a> {
     long: Vec<TableWriters>,
 }
 
-/// Some runs and their cells.
-pub(super) struct Tables<'a> {
-    pub(super) block: &'a mut Block,
-    pub(super) cells: &'a mut Frame,
-    pub(super) wide: &'a mut Frame,
+/// Tables without rows, which have the columns of all.
+pub(super) struct Likes<'a> {
+    pub(super) runs: &'a Frame,
+    pub(super) cells: &'a Frame,
+    pub(super) wide: &'a Frame,
 }
 
 type TableWriters = TwoWriters<Watched>;
@@ -136,14 +136,14 @@ impl ResultFiles {
     pub(super) fn begin<'a>(
         self,
         stored: (&'a Store, &'a Stored),
-        like: &Tables<'_>,
+        like: &Likes<'_>,
         metadata: &Metadata,
     ) -> Result<ResultWriters<'a>, CliError> {
         let long = |(detail, files): &(Detail, TwoFiles)| {
-            files.begin(&long_like(*detail, &like.block.runs)?, metadata)
+            files.begin(&long_like(*detail, like.runs)?, metadata)
         };
         Ok(ResultWriters {
-            runs: self.runs.begin(&like.block.runs, metadata)?,
+            runs: self.runs.begin(like.runs, metadata)?,
             cells: self.cells.begin(like.cells, metadata)?,
             wide: self.wide.begin(like.wide, metadata)?,
             long: self.long.iter().map(long).collect::<Result<_, CliError>>()?,
@@ -177,16 +177,23 @@ impl ResultFiles {
 }
 
 impl ResultWriters<'_> {
-    /// Writes some rows of every table.
-    pub(super) fn add(&mut self, tables: Tables<'_>) -> Result<(), CliError> {
-        let Tables { block, cells, wide } = tables;
+    /// Writes the rows of some runs.
+    pub(super) fn add_runs(&mut self, block: &mut Block) -> Result<(), CliError> {
         for ((detail, files), writers) in self.files.long.iter().zip(&mut self.long) {
             match write_long(self.stored, block, *detail, writers) {
                 Err(LongTableError::Table(error)) => files.told(Err(error))?,
                 written => written?,
             }
         }
-        self.files.runs.write(&mut self.runs, &mut block.runs)?;
+        self.files.runs.write(&mut self.runs, &mut block.runs)
+    }
+
+    /// Writes the rows of some cells.
+    pub(super) fn add_cells(
+        &mut self,
+        cells: &mut Frame,
+        wide: &mut Frame,
+    ) -> Result<(), CliError> {
         self.files.cells.write(&mut self.cells, cells)?;
         self.files.wide.write(&mut self.wide, wide)
     }
@@ -206,6 +213,7 @@ impl ResultWriters<'_> {
         provenance[LENGTHS] = files.lengths()?.into();
         files.provenance.fill(|out| writeln!(out, "{provenance:#}"))?;
         files.remove(SEAL)?;
+        sync_folder(&files.folder);
         // Distributions of an earlier manifest are not those of these runs.
         let asked = |detail: &Detail| files.long.iter().any(|(own, _)| own == detail);
         for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
@@ -215,9 +223,18 @@ impl ResultWriters<'_> {
         let tables = [files.runs, files.cells, files.wide];
         let tables = tables.into_iter().chain(files.long.into_iter().map(|(_, files)| files));
         let tables = tables.flat_map(|table| [table.parquet, table.csv]);
-        for file in tables.chain([files.manifest, files.provenance]) {
+        for file in tables.chain([files.manifest]) {
             file.publish()?;
         }
+        sync_folder(&files.folder);
+        files.provenance.publish()?;
+        sync_folder(&files.folder);
         Ok(())
     }
+}
+
+/// Brings the names of a folder to the disk, in the order in which they were given; where a system
+/// can't do that for a folder, nothing more can be done.
+fn sync_folder(folder: &Path) {
+    drop(fs::File::open(folder).and_then(|folder| folder.sync_all()));
 }

@@ -109,6 +109,20 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(paths)
 }
 
+/// Removes a file and returns whether it was there: somebody else may have been first.
+pub(super) fn is_removed(path: &Path) -> Result<bool, StoreError> {
+    is_there(fs::remove_file(path), path)
+}
+
+/// Returns whether what was `done` to a file found it.
+pub(super) fn is_there(done: io::Result<()>, path: &Path) -> Result<bool, StoreError> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io(path)(error)),
+    }
+}
+
 /// Returns whether a name begins with a dot: files on their way, and those of the system.
 pub(super) fn is_hidden(path: &Path) -> bool {
     name_begins(path, ".")

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::tables::{Detail, Frame, TableError, Wanted, stack, take, texts, texts_or_null};
 
 use super::error::StoreError;
-use super::files::{IfThere, entries, is_hidden, place, sweep_away};
-use super::part::{Loaded, Part, is_part, is_whole, load};
+use super::files::{IfThere, entries, is_hidden, is_removed, is_there, place, sweep_away};
+use super::part::{Loaded, Part, is_as_named, is_part, is_whole, load};
 use super::run_id::RunId;
 use super::specs::SPECS;
 use super::stored::{Damaged, Stored, run_ids};
@@ -49,6 +49,8 @@ pub struct Index {
     pub strangers: Vec<PathBuf>,
     /// Looked up by key only.
     runs: FxHashMap<RunId, Ended>,
+    /// Runs that are there and lack something: see [`require`](Self::require).
+    lacking: FxHashSet<RunId>,
 }
 
 /// How a run ended.
@@ -107,6 +109,25 @@ impl Store {
             text.push('\n');
             place(&path, text.as_bytes(), IfThere::Keep)?;
         }
+        let claim = self.read_claim()?;
+        if claim.sweep != sweep {
+            let expected = sweep.to_owned();
+            return Err(StoreError::OtherSweep { path, found: claim.sweep, expected });
+        }
+        Ok(())
+    }
+
+    /// Checks that the folder is a store's, of this version or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn check_claim(&self) -> Result<(), StoreError> {
+        self.read_claim().map(drop)
+    }
+
+    fn read_claim(&self) -> Result<Claim, StoreError> {
+        let path = self.root.join(CLAIM);
         let text = std::fs::read_to_string(&path).map_err(StoreError::io(&path))?;
         let claim: Claim = match serde_json::from_str(&text) {
             Ok(claim) => claim,
@@ -115,11 +136,7 @@ impl Store {
         if claim.store_schema > STORE_SCHEMA.into() {
             return Err(StoreError::Newer { path, found: claim.store_schema });
         }
-        if claim.sweep != sweep {
-            let expected = sweep.to_owned();
-            return Err(StoreError::OtherSweep { path, found: claim.sweep, expected });
-        }
-        Ok(())
+        Ok(claim)
     }
 
     /// Returns a file of a folder that never held runs: somebody else's.
@@ -274,22 +291,31 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes the parts that can't be used, and returns their files: their runs count as not done
-    /// already.
+    /// Removes the parts whose content is not what was written, and returns their files: their runs
+    /// count as not done already.
     ///
     /// # Errors
     ///
     /// When a folder can't be read or a file can't be removed.
     pub fn discard_damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
         let (parts, _) = self.files()?;
-        // Whose runs they are does not matter: a part of another engine is whole, too.
-        let is_damaged =
-            |path: &PathBuf| matches!(load(path, "", Wanted::Named(&[RUN_ID])), Loaded::Damaged(_));
-        let damaged: Vec<PathBuf> = parts.into_par_iter().filter(is_damaged).collect();
-        for path in &damaged {
-            std::fs::remove_file(path).map_err(StoreError::io(path))?;
+        // What can't be read at the moment is not known to be damaged.
+        let is_damaged = |path: &PathBuf| is_as_named(path, path).is_ok_and(|is_whole| !is_whole);
+        let mut removed = Vec::new();
+        for path in parts.into_par_iter().filter(is_damaged).collect::<Vec<_>>() {
+            // Somebody may mend it meanwhile: out of the way, it can't be but what is looked at.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let aside = path.with_file_name(format!(".tmp-{}-{name}", std::process::id()));
+            if !is_there(std::fs::rename(&path, &aside), &path)? {
+                continue;
+            }
+            if is_as_named(&aside, &path).map_err(StoreError::io(&path))? {
+                std::fs::rename(&aside, &path).map_err(StoreError::io(&path))?;
+            } else if is_removed(&aside)? {
+                removed.push(path);
+            }
         }
-        Ok(damaged)
+        Ok(removed)
     }
 
     /// Returns the folders that parts are spread over.
@@ -330,12 +356,18 @@ impl Index {
     /// Forgets the runs that ended well and lack one of these details: they are not done.
     pub fn require(&mut self, details: &[Detail]) {
         let has = |run: &Ended| details.iter().all(|detail| run.has[*detail as usize]);
-        self.runs.retain(|_, run| !run.is_ok || has(run));
+        let lacking = &mut self.lacking;
+        self.runs.retain(|run_id, run| !run.is_ok || has(run) || !lacking.insert(*run_id));
     }
 
     /// Forgets the runs of which `is_done` says that they are not done.
     pub fn retain(&mut self, is_done: impl Fn(RunId) -> bool) {
-        self.runs.retain(|run_id, _| is_done(*run_id));
+        self.runs.retain(|run_id, _| is_done(*run_id) || !self.lacking.insert(*run_id));
+    }
+
+    /// Returns whether a run has ended well, even if it lacks something now.
+    pub fn has_results(&self, run_id: RunId) -> bool {
+        self.has_run(run_id) || self.lacking.contains(&run_id)
     }
 
     fn add(&mut self, run_id: RunId, run: Ended) {

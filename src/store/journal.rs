@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::error::StoreError;
-use super::files::{entries, is_hidden, put_lightly};
+use super::files::{entries, is_hidden, is_removed, put_lightly};
 use super::folder::Store;
 
 const EVENTS: &str = "events";
@@ -60,7 +60,7 @@ impl Store {
         Journal { file: made.ok(), lines: 0 }
     }
 
-    /// Returns the ends of the newest files of events, by name. Files that can't be read are left
+    /// Returns the ends of the newest files of events, the last one last. Files that can't be read are left
     /// out.
     ///
     /// # Errors
@@ -75,9 +75,7 @@ impl Store {
         }
         files.sort_unstable();
         let newest = files.len().saturating_sub(MOST_FILES);
-        let mut paths: Vec<PathBuf> = files.drain(newest..).map(|(_, path)| path).collect();
-        paths.sort_unstable();
-        Ok(paths.into_iter().filter_map(ends).collect())
+        Ok(files.drain(newest..).filter_map(|(_, path)| ends(path)).collect())
     }
 
     /// Writes down what is asked of the store, in place of what was.
@@ -100,8 +98,7 @@ impl Store {
         let mut removed = Vec::new();
         for path in self.event_files()? {
             let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            if modified.is_ok_and(|modified| modified < before) {
-                fs::remove_file(&path).map_err(StoreError::io(&path))?;
+            if modified.is_ok_and(|modified| modified < before) && is_removed(&path)? {
                 removed.push(path);
             }
         }

@@ -112,6 +112,12 @@ pub(super) fn load(path: &Path, fingerprint: &str, wanted: Wanted<'_>) -> Loaded
     decode(&bytes, fingerprint, wanted).unwrap_or_else(|error| Loaded::Damaged(error.to_string()))
 }
 
+/// Returns whether a file has the content that the name of `path` stands for.
+pub(super) fn is_as_named(file: &Path, path: &Path) -> std::io::Result<bool> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(name_of(&std::fs::read(file)?) == name)
+}
+
 /// Returns whether a file holds what its name says.
 pub(super) fn is_whole(path: &Path, part: &Part) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes == part.bytes)

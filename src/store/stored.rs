@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::tables::{Detail, Frame, TableError, keep, stack, take, texts, texts_or_null};
 
@@ -38,6 +38,8 @@ pub struct Stored {
     pub(super) results: Frame,
     /// Rows by run. Looked up by key only.
     pub(super) rows: FxHashMap<RunId, usize>,
+    /// Runs that are there and lack something: see [`require`](Self::require).
+    lacking: FxHashSet<RunId>,
     /// By row.
     known: Vec<Known>,
     /// The files of parts.
@@ -135,17 +137,23 @@ impl Stored {
             return Ok(());
         }
         let statuses = texts(&self.results, STATUS)?;
-        let known = &self.known;
-        self.rows.retain(|_, row| {
+        let (known, lacking) = (&self.known, &mut self.lacking);
+        self.rows.retain(|run_id, row| {
             let has = |detail: &Detail| known[*row].details[*detail as usize].is_some();
-            statuses[*row] != OK || details.iter().all(has)
+            let is_done = statuses[*row] != OK || details.iter().all(has);
+            is_done || !lacking.insert(*run_id)
         });
         Ok(())
     }
 
     /// Forgets the runs of which `is_done` says that they are not done.
     pub fn retain(&mut self, is_done: impl Fn(RunId) -> bool) {
-        self.rows.retain(|run_id, _| is_done(*run_id));
+        self.rows.retain(|run_id, _| is_done(*run_id) || !self.lacking.insert(*run_id));
+    }
+
+    /// Returns whether a run has ended well, even if it lacks something now.
+    pub fn has_results(&self, run_id: RunId) -> bool {
+        self.has_run(run_id) || self.lacking.contains(&run_id)
     }
 
     /// Returns the files that have a detail of some runs, each with the rows there; none when a run

@@ -83,7 +83,8 @@ impl Task {
         let mut summary = ran.map_err(|error| failure(&error, spec.max_wall))?;
         if let (Some(files), Some(kept)) = (files, &mut summary.distributions) {
             let window = scenario.workload.window;
-            files.put(self.index, scenario.seed, window, kept).map_err(Failure::new)?;
+            let unwritten = |error| Failure { kind: FailureKind::Unwritten, error };
+            files.put(self.index, scenario.seed, window, kept).map_err(unwritten)?;
         }
         Ok(summary)
     }

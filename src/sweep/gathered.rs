@@ -6,16 +6,16 @@ use std::ops::Range;
 use crate::store::{RUN_ID, RunId, Stored};
 use crate::tables::{
     AxisColumn, Frame, RunIndex, RunRow, TableError, in_order_of, results_frame, side_by_side,
-    stacked, text_column,
+    slice, stacked, text_column,
 };
 
 use super::grid::Grid;
 use super::plan::Plan;
 
-/// Cells of a block, at most: the table of cells has some hundred rows for each.
-const MOST_CELLS: usize = 1_024;
 /// Runs of a block, at most, if it is of more cells than one.
 const MOST_RUNS: usize = 8_192;
+/// Cells of a piece, at most: the table of cells has some hundred rows for each.
+const MOST_CELLS: usize = 1_024;
 
 /// What is done of a grid: the table of runs, in blocks of whole cells, so that a table of a million
 /// runs is not in memory beside what the store holds.
@@ -40,6 +40,19 @@ pub struct Block {
     pub runs: Frame,
     /// Their ids, row by row.
     pub run_ids: Vec<RunId>,
+    /// Their cells, row by row.
+    row_cells: Vec<usize>,
+}
+
+impl Block {
+    /// Returns the rows in pieces of a few whole cells.
+    pub fn pieces(&self) -> impl Iterator<Item = Frame> {
+        let row = |cell: usize| self.row_cells.partition_point(|own| *own < cell);
+        self.cells.clone().step_by(MOST_CELLS).map(move |first| {
+            let (from, to) = (row(first), row(first + MOST_CELLS));
+            slice(&self.runs, from, to - from)
+        })
+    }
 }
 
 impl<'a> Gathered<'a> {
@@ -72,7 +85,7 @@ impl<'a> Gathered<'a> {
     pub fn blocks(&self) -> impl Iterator<Item = Result<Block, TableError>> {
         let cells = self.grid.num_cells();
         let seeds = self.grid.manifest.seeds.len().max(1);
-        let some = (MOST_RUNS / seeds).clamp(1, MOST_CELLS);
+        let some = (MOST_RUNS / seeds).max(1);
         (0..cells).step_by(some).map(move |first| self.block(first..cells.min(first + some)))
     }
 
@@ -105,6 +118,7 @@ impl<'a> Gathered<'a> {
         let ids = side_by_side(&text_column(RUN_ID, &ids)?, &text_column("cell_id", &cell_ids)?)?;
         let axes = self.grid.axes(cells.clone(), &self.axis_columns, &places)?;
         let runs = side_by_side(&side_by_side(&ids, &axes)?, &results)?;
-        Ok(Block { cells, runs, run_ids })
+        let row_cells = places.iter().map(|run| run.cell).collect();
+        Ok(Block { cells, runs, run_ids, row_cells })
     }
 }

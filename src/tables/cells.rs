@@ -1,7 +1,5 @@
 //! A row per (cell, metric), over the seeds of the cell.
 
-use std::ops::Range;
-
 use polars::prelude::{Column, DataFrame, IntoLazy as _, NamedFrom, PlSmallStr, Series, col, lit};
 
 use crate::metrics::METRICS;
@@ -40,9 +38,6 @@ pub(super) const CELL_COLUMNS: [&str; 15] = [
     "max",
     "n_distinct",
 ];
-
-/// Cells whose rows are in memory at once beside the table.
-const CELLS_AT_ONCE: usize = 512;
 
 /// One row of the table, apart from the axes.
 struct CellMetric<'m> {
@@ -84,18 +79,7 @@ pub fn cells_frame(
         .agg(aggregates)
         .collect()?;
 
-    let mut whole: Option<DataFrame> = None;
-    for first in (0..grouped.height().max(1)).step_by(CELLS_AT_ONCE) {
-        let cells = first..grouped.height().min(first + CELLS_AT_ONCE);
-        let part = frame(&grouped, &axes, &cell_rows(&grouped, cells, &metrics, slo_terms)?)?;
-        match &mut whole {
-            Some(whole) => drop(whole.vstack_mut_owned(part)?),
-            None => whole = Some(part),
-        }
-    }
-    let mut whole = whole.unwrap_or_default();
-    whole.rechunk_mut();
-    Ok(whole)
+    frame(&grouped, &axes, &cell_rows(&grouped, &metrics, slo_terms)?)
 }
 
 /// Returns the metrics of every cell with their units, in the order of their rows.
@@ -104,16 +88,15 @@ pub(super) fn metrics(slo_terms: &[String]) -> Vec<(String, &'static str)> {
     all.chain(slo_terms.iter().map(|term| (term.clone(), "ms"))).collect()
 }
 
-/// Makes the rows of some cells.
+/// Makes the rows of all cells.
 fn cell_rows<'m>(
     grouped: &DataFrame,
-    cells: Range<usize>,
     metrics: &'m [(String, &'static str)],
     slo_terms: &[String],
 ) -> Result<Vec<CellMetric<'m>>, TableError> {
     let failed = grouped.column("n_failed")?.u32()?;
-    let mut rows = Vec::with_capacity(cells.len() * metrics.len());
-    for cell in cells {
+    let mut rows = Vec::with_capacity(grouped.height() * metrics.len());
+    for cell in 0..grouped.height() {
         for (metric, unit) in metrics {
             let known = values_of(grouped, metric, cell)?;
             // A statistic among rejected requests has no number. Leaving out such a seed, the

@@ -20,6 +20,8 @@ pub enum FailureKind {
     Limited,
     /// It took longer than it may, by the wall clock.
     TimedOut,
+    /// What is asked of it beside its numbers could not be written.
+    Unwritten,
 }
 
 impl Failure {
@@ -36,6 +38,7 @@ impl FailureKind {
             Self::Failed | Self::Panicked => "failed",
             Self::Limited => "limited",
             Self::TimedOut => "timeout",
+            Self::Unwritten => "unwritten",
         }
     }
 
@@ -43,7 +46,16 @@ impl FailureKind {
     pub fn is_chance(self) -> bool {
         match self {
             Self::Failed | Self::Limited => false,
-            Self::Panicked | Self::TimedOut => true,
+            Self::Panicked | Self::TimedOut | Self::Unwritten => true,
+        }
+    }
+
+    /// Returns whether it lies with the machine: elsewhere, or later, the run may end well. Such a
+    /// run is in no table of results; it is missing.
+    pub fn is_of_machine(self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unwritten => true,
+            Self::Failed | Self::Panicked | Self::Limited => false,
         }
     }
 }

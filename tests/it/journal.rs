@@ -242,3 +242,44 @@ fn plan_says_what_is_done_and_what_the_rest_takes() {
     assert!(all.contains(&format!("\n{RUNS} of {RUNS} runs are done, 0 are to do;")), "{all}");
     assert!(!all.contains("CPU time"), "nothing is left: {all}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_the_machine_did_is_no_result_and_success_ends_a_failure() {
+    let folder = folder("machine");
+    manifest(&folder, "", "[output]\nrequests = true\n");
+    // A file where a folder should be: requests can't be written.
+    fs::create_dir_all(folder.join("out/parts")).unwrap();
+    fs::write(folder.join("out/requests"), "in the way").unwrap();
+    let (_, err) = ends_with(&sweep(&folder, "run", "out", &[]), 3);
+    assert!(err.contains("could not be written: tried again next time"), "{err}");
+    let (_, err) = ends_with(&sweep(&folder, "merge", "out", &[]), 3);
+    assert!(err.contains(&format!("{RUNS} of {RUNS} runs are missing")), "no rows of them: {err}");
+    fs::remove_file(folder.join("out/requests")).unwrap();
+    ends_with(&sweep(&folder, "run", "out", &[]), 0);
+    let whole = tables(&folder, "out");
+    // What is asked for more is lacking, not failed.
+    manifest(&folder, "", "[output]\nrequests = true\nhistograms = true\n");
+    let (out, _) = ends_with(&sweep(&folder, "status", "out", &[]), 0);
+    assert!(
+        out.contains(&format!("0 of {RUNS} runs are done")) && !out.contains("failed"),
+        "{out}"
+    );
+    let (_, err) = ends_with(&sweep(&folder, "merge", "out", &[]), 3);
+    assert!(err.contains("runs are missing") && !err.contains("failed"), "{err}");
+    assert_eq!(tables(&folder, "out"), whole, "and the tables stay");
+}
+
+#[test]
+fn a_sweep_that_gives_up_has_the_rows_that_merge_has() {
+    let folder = folder("gives-up");
+    manifest(&folder, HALF_FAIL, "");
+    ends_with(&sweep(&folder, "run", "out", &[]), 3);
+    let whole = tables(&folder, "out");
+    // What failed is tried again, and the first failure ends it.
+    let more = ["--max-failures", "0", "--threads", "1"];
+    ends_with(&sweep(&folder, "run", "out", &more), 3);
+    assert_eq!(tables(&folder, "out"), whole);
+    ends_with(&sweep(&folder, "merge", "out", &[]), 3);
+    assert_eq!(tables(&folder, "out"), whole);
+}

@@ -96,6 +96,46 @@ fn the_answer_comes_as_text_json_and_csv() {
 }
 
 #[test]
+fn a_value_stands_under_its_own_rate_also_where_algorithms_differ_in_theirs() {
+    let folder = folder("rates");
+    let config = Path::new(ROOT).join("configs/default.toml");
+    for (first, second) in [("round_robin", "least_kv"), ("least_kv", "round_robin")] {
+        let manifest = format!(
+            "schema = 1\nname = \"rates\"\n[grid]\nconfigs = [{config:?}]\n\
+             algorithms = [\"{first}\", \"{second}\"]\nrates = [5, 20, 40]\n\
+             exclude = [{{ algorithm = \"round_robin\", rate = 20 }},\n\
+             {{ algorithm = \"least_kv\", rate = 40 }}]\n\
+             [workload]\nduration_s = 20\n[workload.generator]\n"
+        );
+        let path = folder.join("rates.toml");
+        fs::write(&path, manifest).unwrap();
+        let (path, out) = (path.to_str().unwrap(), folder.join(first));
+        let ran = sweep(&[path, "--out", out.to_str().unwrap()]);
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let shown = text(&ran.stdout);
+        let header = shown.lines().find(|line| line.contains("5/s")).unwrap();
+        let ends: Vec<usize> =
+            ["5/s", "20/s", "40/s"].map(|rate| header.find(rate).unwrap() + rate.len()).into();
+        let cells = fs::read_to_string(out.join("cells_wide.csv")).unwrap();
+        let names: Vec<&str> = cells.lines().next().unwrap().split(',').collect();
+        let place = |name: &str| names.iter().position(|own| *own == name).unwrap();
+        let mut seen = 0;
+        for row in cells.lines().skip(1).map(|row| row.split(',').collect::<Vec<_>>()) {
+            let at = |name: &str| row[place(name)];
+            let rate = at("rate_rps");
+            let mean: f64 = at("ttft_mean_ms_mean").parse().unwrap();
+            let line = shown.lines().rfind(|line| line.starts_with(at("algorithm"))).unwrap();
+            let column = ["5.0", "20.0", "40.0"].iter().position(|own| *own == rate).unwrap();
+            let from = column.checked_sub(1).map_or("least_kv".len(), |before| ends[before]);
+            let shown_there = &line[from..ends[column].min(line.len())];
+            assert!(shown_there.contains(&format!("{mean:.1}")), "{rate}: {shown}");
+            seen += 1;
+        }
+        assert_eq!(seen, 4);
+    }
+}
+
+#[test]
 fn a_run_that_fails_is_a_row_with_its_error() {
     let folder = folder("failing");
     // 5 req/s for 10 s are about 50 requests: the warm-up leaves nothing of them, at 10 it does.

@@ -54,7 +54,7 @@ impl Job {
         }
         let runs = self.grid.runs().zip(self.plan.run_ids());
         let failed = runs.filter_map(|(index, id)| Some((index, known.get(&id)?)));
-        let failed = failed.filter(|(_, run)| !is_done(run.run_id) && !is_late(run));
+        let failed = failed.filter(|(_, run)| !is_done(run.run_id) && !is_of_machine(run));
         failed.map(|(index, run)| self.row(index, run)).collect()
     }
 
@@ -73,9 +73,10 @@ impl Job {
     }
 }
 
-/// Returns whether a run took too long.
-pub(super) fn is_late(run: &FailedRun) -> bool {
-    run.status == FailureKind::TimedOut.status()
+/// Returns whether that a run failed lies with the machine.
+pub(super) fn is_of_machine(run: &FailedRun) -> bool {
+    let kinds = [FailureKind::TimedOut, FailureKind::Unwritten];
+    kinds.iter().any(|kind| run.status == kind.status())
 }
 
 fn limits(spec: &ExecutionSpec) -> [Option<u64>; 2] {

@@ -14,7 +14,7 @@ use crate::sweep::{
     Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
     ManifestError, Plan, Pool, RunFiles, StopFlag, engine_fingerprint,
 };
-use crate::tables::{Detail, FailureKind, RunIndex, RunRow, TableError, TimingRow};
+use crate::tables::{Detail, RunIndex, RunRow, TableError, TimingRow};
 
 use super::events::EventLog;
 use super::progress::{ProgressArg, Tracker, Work};
@@ -228,9 +228,8 @@ impl Job {
         // From here on results may have been written.
         watch_interrupt(|| "interrupted".to_owned());
         let ended = ended?;
-        let late = |row: &RunRow| {
-            row.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::TimedOut)
-        };
+        let late =
+            |row: &RunRow| row.outcome.as_ref().is_err_and(|failure| failure.kind.is_of_machine());
         let (timed_out, failed) = all_failed.into_iter().partition(late);
         Ok(Executed { ended, stopped: stop.is_set(), failed, timed_out, timings })
     }

@@ -138,7 +138,7 @@ impl Far {
         for run_id in job.plan.run_ids() {
             if index.has_run(run_id) {
                 done += 1;
-            } else if let Some(run) = known.get(&run_id) {
+            } else if let Some(run) = known.get(&run_id).filter(|_| !index.has_results(run_id)) {
                 failed.push(run.clone());
             }
         }
@@ -217,6 +217,7 @@ pub(super) fn gc(folder: &Path, older_than_h: u32, damaged: bool) -> Result<Exit
     }
     let age = Duration::from_secs(u64::from(older_than_h) * 3_600);
     let store = Store::open(folder)?;
+    store.check_claim()?;
     let mut removed = store.gc(before(age))?;
     if damaged {
         removed.extend(store.discard_damaged()?);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::events::{Call, EventLog};
-use super::failures::{Failures, is_late};
+use super::failures::{Failures, is_of_machine};
 use super::job::{Executed, How, Job};
 use super::provenance::{Clock, metadata, provenance};
 use super::show::{Made, failures, show};
@@ -78,7 +78,9 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
         return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
     }
     let stored = stored.map_or_else(|| job.read(), Ok)?;
-    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &executed.failed);
+    // Those of this time are known by now, too.
+    let failed = job.failed_rows(&job.known_failures()?, |id| stored.has_results(id));
+    let gathered = Gathered::new(&job.grid, &job.plan, &stored, &failed);
     let timed = write_timings(&job, &executed.timings);
     let made = Made { pool_threads: pool.threads(), clock };
     let exit = show(&job, files, (&stored, &gathered), args.format, &made)?;
@@ -115,7 +117,9 @@ fn tell_ended(executed: &Executed) {
     let Executed { ended, timed_out, .. } = executed;
     if !timed_out.is_empty() {
         let late = number_of(timed_out.len());
-        remark(&format!("{late} took too long: tried again next time, and missing until then"));
+        remark(&format!(
+            "{late} took too long or could not be written: tried again next time, and missing until then"
+        ));
     }
     if ended.left > 0 {
         let (failed, left) = (number_of(ended.failed), number_of(ended.left));
@@ -141,7 +145,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     let job = Job::open(&args.place)?;
     let stored = job.read()?;
     let known = job.known_failures()?;
-    let failed = job.failed_rows(&known, |run_id| stored.has_run(run_id));
+    let failed = job.failed_rows(&known, |run_id| stored.has_results(run_id));
     let gathered = Gathered::new(&job.grid, &job.plan, &stored, &failed);
     if gathered.missing() > 0 && !args.allow_partial {
         tell_missing(&job, &known, (failed.len(), gathered.missing()));
@@ -163,7 +167,7 @@ fn tell_missing(job: &Job, known: &Failures, (failed, missing): (usize, usize)) 
     if failed > 0 {
         write!(message, ", and {} failed", number_of(failed)).expect("a string takes all");
     }
-    let late = job.plan.run_ids().filter_map(|id| known.get(&id)).find(|run| is_late(run));
+    let late = job.plan.run_ids().filter_map(|id| known.get(&id)).find(|run| is_of_machine(run));
     if let Some(late) = late {
         write!(message, "; of one it is known: {}", late.error).expect("a string takes all");
     }

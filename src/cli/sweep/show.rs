@@ -6,7 +6,7 @@ use super::look::shape;
 use super::provenance::{Clock, metadata, provenance};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{print, print_with, remark};
-use crate::cli::results::{ResultFiles, ResultWriters, Tables};
+use crate::cli::results::{Likes, ResultFiles, ResultWriters};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
 use crate::report::{answers_json, sweep_text};
 use crate::store::Stored;
@@ -117,15 +117,18 @@ fn begin<'a>(
     files: ResultFiles,
     (stored, gathered): (&'a Stored, &Gathered<'_>),
 ) -> Result<ResultWriters<'a>, CliError> {
-    let mut none = gathered.none()?;
-    let [mut cells, mut wide] = of_cells(&job.grid, &none.runs)?;
-    let like = Tables { block: &mut none, cells: &mut cells, wide: &mut wide };
+    let none = gathered.none()?.runs;
+    let [cells, wide] = of_cells(&job.grid, &none)?;
+    let like = Likes { runs: &none, cells: &cells, wide: &wide };
     files.begin((&job.store, stored), &like, &metadata(&job.grid, &job.inputs))
 }
 
 fn write(grid: &Grid, writers: &mut ResultWriters<'_>, block: &mut Block) -> Result<(), CliError> {
-    let [mut cells, mut wide] = of_cells(grid, &block.runs)?;
-    writers.add(Tables { block, cells: &mut cells, wide: &mut wide })
+    for runs in block.pieces() {
+        let [mut cells, mut wide] = of_cells(grid, &runs)?;
+        writers.add_cells(&mut cells, &mut wide)?;
+    }
+    writers.add_runs(block)
 }
 
 /// Makes the two tables of cells from a table of runs.
@@ -140,9 +143,10 @@ fn of_cells(grid: &Grid, runs: &Frame) -> Result<[Frame; 2], TableError> {
 fn print_cells(grid: &Grid, gathered: &Gathered<'_>) -> Result<(), CliError> {
     let slo = grid.slo_columns();
     let text = |block: Result<Block, TableError>| {
-        let mut cells = cells_frame(&block?.runs, &grid.coordinates, &slo)?;
         let mut text = Vec::new();
-        write_csv_rows(&mut cells, &mut text)?;
+        for runs in block?.pieces() {
+            write_csv_rows(&mut cells_frame(&runs, &grid.coordinates, &slo)?, &mut text)?;
+        }
         Ok::<_, TableError>(text)
     };
     let mut made = Ok(());
