@@ -4,7 +4,7 @@
 //! same wherever the cell stands, however it is written, whatever else the grid has. So a finished
 //! run is found again by its id, from another process, another manifest or another day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -167,12 +167,12 @@ impl Identity {
 
     /// Returns the traces of a grid, each once, with the SHA-256 of their files.
     pub fn traces<'a>(&'a self, grid: &'a Grid) -> Vec<(&'a Path, &'a str)> {
-        let mut traces: Vec<(&Path, &str)> = Vec::new();
+        let (mut traces, mut seen) = (Vec::new(), BTreeSet::new());
         for (workload, file) in grid.workloads().iter().zip(&self.origins.0) {
             if let (Source::Trace(spec), Some(file)) = (&workload.spec.source, file) {
                 let path = spec.path.as_deref().unwrap_or(Path::new(""));
-                if !traces.iter().any(|(known, _)| *known == path) {
-                    traces.push((path, &file.sha256));
+                if seen.insert(path) {
+                    traces.push((path, file.sha256.as_str()));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What is written into and beside the tables of a sweep: where they come from.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
@@ -50,9 +51,11 @@ impl Inputs {
                 "bytes": std::fs::metadata(path).ok().map(|file| file.len()),
             }));
         }
-        let known = |path: &str| inputs.iter().any(|input| input["path"] == path);
+        let known: BTreeSet<String> =
+            inputs.iter().filter_map(|input| input["path"].as_str().map(str::to_owned)).collect();
         let others = grid.manifest.files_of_axes().into_iter();
-        let others: Vec<&Path> = others.filter(|path| !known(&from_manifest(path))).collect();
+        let others: Vec<&Path> =
+            others.filter(|path| !known.contains(&from_manifest(path))).collect();
         for path in others {
             inputs.push(json!({
                 "kind": "axis",

@@ -210,7 +210,7 @@ fn whatever_moves_a_result_is_another_cell() {
     ids.push(id(&base, "\"prefix_aware\"", |_| {}));
     ids.push(id(&base, "\"round_robin\"", |spec| spec.rate_rps = Some(8.000_000_001)));
     ids.push(id(&base, "\"round_robin\"", |spec| spec.rate_rps = None));
-    let distinct: std::collections::BTreeSet<&String> = ids.iter().collect();
+    let distinct: BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
     assert!(ids.iter().all(|id| id.len() == 16));
 }
@@ -251,7 +251,7 @@ fn whatever_moves_the_requests_is_another_cell() {
         let (algorithm, workload) = (&algorithm, *workload);
         CellSpec { cluster, algorithm, rate_rps: None, warmup: Warmup::NONE, workload, slo }.id()
     };
-    let ids: std::collections::BTreeSet<String> = uses.iter().map(of_use).collect();
+    let ids: BTreeSet<String> = uses.iter().map(of_use).collect();
     assert_eq!(ids.len(), uses.len());
 }
 

@@ -19,6 +19,8 @@ pub(super) use target::Target;
 
 use std::path::{Path, PathBuf};
 
+use rustc_hash::FxHashSet;
+
 use crate::document::{Document, Faults, Item, Table, Value};
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
@@ -106,13 +108,9 @@ pub(super) struct Derived {
 impl Manifest {
     /// Returns the files that axes name by `files` or `glob`, each once, in the order of the axes.
     pub fn files_of_axes(&self) -> Vec<&Path> {
-        let mut files: Vec<&Path> = Vec::new();
-        for file in self.grids.iter().flat_map(GridSpec::axes).flat_map(|axis| &axis.files) {
-            if !files.contains(&file.as_path()) {
-                files.push(file);
-            }
-        }
-        files
+        let mut seen = FxHashSet::default();
+        let files = self.grids.iter().flat_map(GridSpec::axes).flat_map(|axis| &axis.files);
+        files.map(PathBuf::as_path).filter(|file| seen.insert(*file)).collect()
     }
 }
 

@@ -66,8 +66,16 @@ impl Unset {
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         for Key { text, place, .. } in self.keys.iter().filter(|key| !key.was_there) {
             let like = suggestion(text, known.iter().copied());
-            let hint = like.map(|like| did_you_mean(text, &[like]));
-            faults.add(place.fault(format!("nothing that is extended has `{text}`"), hint));
+            let (message, hint) = match like {
+                Some(like) if like == text => {
+                    (format!("`{text}` is taken away already, by itself or with its table"), None)
+                }
+                like => {
+                    let hint = like.map(|like| did_you_mean(text, &[like]));
+                    (format!("nothing that is extended has `{text}`"), hint)
+                }
+            };
+            faults.add(place.fault(message, hint));
         }
     }
 }
