@@ -309,7 +309,7 @@ impl Store {
             if !is_there(std::fs::rename(&path, &aside), &path)? {
                 continue;
             }
-            if is_as_named(&aside, &path).map_err(StoreError::io(&path))? {
+            if is_as_named(&aside, &path).unwrap_or(true) {
                 std::fs::rename(&aside, &path).map_err(StoreError::io(&path))?;
             } else if is_removed(&aside)? {
                 removed.push(path);
