@@ -5,6 +5,7 @@
 //! "-" in a table, `null` in JSON and empty in CSV.
 
 mod calibration;
+mod capacity;
 mod catalogue;
 mod csv;
 mod estimate;
@@ -16,6 +17,7 @@ mod table;
 mod text;
 
 pub use calibration::{CalibrationResults, Source};
+pub use capacity::{capacities_json, capacities_text};
 pub use catalogue::Catalogue;
 pub use fidelity::FidelityResults;
 pub use sweep::{answers_json, sweep_text};
