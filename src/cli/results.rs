@@ -26,6 +26,8 @@ pub(super) struct ResultFiles {
     cells: TwoFiles,
     wide: TwoFiles,
     long: Vec<(Detail, TwoFiles)>,
+    /// Tables that are written in one piece, by name.
+    whole: Vec<(&'static str, TwoFiles)>,
     manifest: OutputFile,
     provenance: OutputFile,
     folder: PathBuf,
@@ -47,6 +49,9 @@ pub(super) struct Likes<'a> {
     pub(super) cells: &'a Frame,
     pub(super) wide: &'a Frame,
 }
+
+/// Tables in one piece, each where a manifest asks for it.
+pub(super) const COMPARISONS: [&str; 2] = ["comparisons", "best"];
 
 type TableWriters = TwoWriters<Watched>;
 
@@ -115,7 +120,11 @@ impl TwoFiles {
 impl ResultFiles {
     /// Makes the folder and opens every file, so that a place that can't be written is found
     /// before the work.
-    pub(super) fn create(folder: &Path, details: &[Detail]) -> Result<Self, CliError> {
+    pub(super) fn create(
+        folder: &Path,
+        details: &[Detail],
+        whole: &[&'static str],
+    ) -> Result<Self, CliError> {
         fs::create_dir_all(folder).map_err(|error| {
             CliError::new(format!("{}: cannot be made: {error}", folder.display()))
                 .hint("choose another folder with --out")
@@ -123,6 +132,10 @@ impl ResultFiles {
         let long = |detail: &Detail| Ok((*detail, TwoFiles::create(folder, detail.name())?));
         Ok(Self {
             long: details.iter().map(long).collect::<Result<_, CliError>>()?,
+            whole: whole
+                .iter()
+                .map(|name| Ok((*name, TwoFiles::create(folder, name)?)))
+                .collect::<Result<_, CliError>>()?,
             runs: TwoFiles::create(folder, "runs")?,
             cells: TwoFiles::create(folder, "cells")?,
             wide: TwoFiles::create(folder, "cells_wide")?,
@@ -157,7 +170,8 @@ impl ResultFiles {
         let tables = [("runs", &self.runs), ("cells", &self.cells), ("cells_wide", &self.wide)];
         let long = self.long.iter().map(|(detail, files)| (detail.name(), files));
         let mut lengths = serde_json::Map::new();
-        for (name, table) in tables.into_iter().chain(long) {
+        let whole = self.whole.iter().map(|(name, files)| (*name, files));
+        for (name, table) in tables.into_iter().chain(long).chain(whole) {
             lengths.insert(format!("{name}.parquet"), table.parquet.len()?.into());
             lengths.insert(format!("{name}.csv"), table.csv.len()?.into());
         }
@@ -198,6 +212,21 @@ impl ResultWriters<'_> {
         self.files.wide.write(&mut self.wide, wide)
     }
 
+    /// Writes a table that is in one piece.
+    pub(super) fn add_whole(
+        &self,
+        name: &str,
+        table: &mut Frame,
+        metadata: &Metadata,
+    ) -> Result<(), CliError> {
+        for (_, files) in self.files.whole.iter().filter(|(own, _)| *own == name) {
+            let mut writers = files.begin(table, metadata)?;
+            files.write(&mut writers, table)?;
+            files.finish(writers)?;
+        }
+        Ok(())
+    }
+
     /// Ends the tables. Everything was written under other names, so that a full disk leaves what
     /// was there. Now the old seal goes and the new one comes last: a folder with files of two
     /// sweeps has none.
@@ -216,12 +245,16 @@ impl ResultWriters<'_> {
         sync_folder(&files.folder);
         // Distributions of an earlier manifest are not those of these runs.
         let asked = |detail: &Detail| files.long.iter().any(|(own, _)| own == detail);
-        for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
-            files.remove(&format!("{}.parquet", detail.name()))?;
-            files.remove(&format!("{}.csv", detail.name()))?;
+        let details = Detail::ALL.into_iter().filter(|detail| !asked(detail)).map(Detail::name);
+        let is_whole = |name: &&str| files.whole.iter().any(|(own, _)| own == name);
+        let others = COMPARISONS.into_iter().filter(|name| !is_whole(name));
+        for name in details.chain(others) {
+            files.remove(&format!("{name}.parquet"))?;
+            files.remove(&format!("{name}.csv"))?;
         }
         let tables = [files.runs, files.cells, files.wide];
         let tables = tables.into_iter().chain(files.long.into_iter().map(|(_, files)| files));
+        let tables = tables.chain(files.whole.into_iter().map(|(_, files)| files));
         let tables = tables.flat_map(|table| [table.parquet, table.csv]);
         for file in tables.chain([files.manifest]) {
             file.publish()?;

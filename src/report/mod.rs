@@ -6,6 +6,7 @@
 
 mod calibration;
 mod catalogue;
+mod contests;
 mod csv;
 mod estimate;
 mod fidelity;
@@ -17,6 +18,7 @@ mod text;
 
 pub use calibration::{CalibrationResults, Source};
 pub use catalogue::Catalogue;
+pub use contests::{contests_json, contests_text};
 pub use fidelity::FidelityResults;
 pub use sweep::{answers_json, sweep_text};
 

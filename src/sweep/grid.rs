@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::document::{FaultSet, Faults};
 use crate::metrics::SloTerm;
 use crate::scenario::{Scenario, TraceSpec};
-use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
+use crate::tables::{
+    AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column, is_contest_column,
+};
 use crate::trace::{
     Chain, ONE_LEVEL, ReadOptions, Trace, TraceError, read_trace, read_trace_sniffed,
 };
@@ -178,6 +180,9 @@ impl Grid {
         faults.append(more);
         faults.settle(self.manifest.check_warmups(&specs));
         faults.settle(self.check_names(&builder.cells));
+        if faults.is_empty() {
+            self.check_metrics(&builder.cells, &mut faults);
+        }
         faults.finish(&self.manifest.file)?;
         Ok((builder, specs))
     }
@@ -187,13 +192,25 @@ impl Grid {
         let terms = slo_columns(cells);
         for axis in self.manifest.grids.iter().flat_map(GridSpec::axes) {
             let own = self.coordinates.contains(&axis.name);
-            if own && is_column(&axis.name, &terms) {
+            let compares = self.manifest.compare.is_some();
+            let is_taken =
+                |name: &str| is_column(name, &terms) || compares && is_contest_column(name);
+            if own && is_taken(&axis.name) {
                 let message = format!("an axis can't be called `{}`", axis.name);
                 let hint = "tables have a column of this name: give it another one".to_owned();
                 return Err(axis.place.refuse(message, Some(hint)));
             }
         }
         Ok(())
+    }
+
+    /// Refuses metrics that the tables of these cells do not have.
+    fn check_metrics(&self, cells: &[Cell], faults: &mut FaultSet) {
+        let terms = slo_columns(cells);
+        self.manifest.statistics.check_metric(&terms, faults);
+        if let Some(compare) = &self.manifest.compare {
+            compare.check(&self.manifest, (&self.coordinates, cells), &terms, faults);
+        }
     }
 
     /// What the first run's requests have to say; the others differ in their draws alone. Requests

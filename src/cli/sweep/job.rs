@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{ManifestArgs, Where};
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
-use crate::cli::results::ResultFiles;
+use crate::cli::results::{COMPARISONS, ResultFiles};
 use crate::cli::signals::{watch_interrupt, watch_stop};
 use crate::store::{Damaged, Index, RunId, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
@@ -135,7 +135,9 @@ impl Job {
 
     /// Opens the files of the results.
     pub(super) fn result_files(&self) -> Result<ResultFiles, CliError> {
-        ResultFiles::create(self.store.root(), &Detail::asked(self.grid.manifest.output))
+        let manifest = &self.grid.manifest;
+        let compared = if manifest.compare.is_some() { &COMPARISONS[..] } else { &[] };
+        ResultFiles::create(self.store.root(), &Detail::asked(manifest.output), compared)
     }
 
     /// Starts the threads that execute runs.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::document::{Document, Table, asked_of};
 use crate::scenario::ConfigError;
+use crate::stats::IntervalSpec;
 use crate::sweep::{Manifest, ManifestError, WorkloadSpec};
 
 /// A folder with a config, where manifests are read.
@@ -51,6 +52,11 @@ fn around(path: &str) -> Value {
     let of_trace = ["trace", "format", "block_size", "dequantize", "bootstrap_block_s"];
     if of_trace.iter().any(|key| path == format!("workload.{key}")) {
         document["workload"] = json!({ "trace": "t.jsonl" });
+    }
+    // What only goes together is there whole.
+    if path == "statistics.max_seeds" || path.starts_with("statistics.precision") {
+        let precision = json!({ "metric": "ttft_mean_ms", "relative": 0.1 });
+        document["statistics"] = json!({ "precision": precision });
     }
     document
 }
@@ -128,11 +134,12 @@ fn pointer(path: &str) -> String {
 }
 
 /// All that the keys with defaults decide.
-fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>) {
+fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, IntervalSpec) {
     let workload = Document::of("workload", manifest.workload.clone());
     let read = |root: &mut Table<'_>| root.section("workload", WorkloadSpec::read).flatten();
     let max_cells = manifest.grids.iter().map(|grid| grid.max_cells).collect();
-    (manifest.seeds.clone(), max_cells, workload.settle(read).ok())
+    let interval = manifest.statistics.interval;
+    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), interval)
 }
 
 #[test]

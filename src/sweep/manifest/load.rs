@@ -53,6 +53,8 @@ impl Manifest {
             seeds: read.seeds,
             execution: read.execution,
             output: read.output,
+            statistics: read.statistics,
+            compare: read.compare,
             text,
             file: document.label().to_owned(),
             bases,

@@ -24,8 +24,10 @@ use rustc_hash::FxHashSet;
 use crate::document::{Document, Faults, Item, Table, Value};
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
+use crate::sweep::compare_spec::CompareSpec;
 use crate::sweep::output_spec::read_output;
 use crate::sweep::run_spec::ExecutionSpec;
+use crate::sweep::statistics_spec::StatisticsSpec;
 
 use grid_spec::leaves;
 
@@ -48,6 +50,10 @@ pub struct Manifest {
     pub execution: ExecutionSpec,
     /// What is kept of a run beside its numbers.
     pub output: Keep,
+    /// How sure its numbers are to be, and how that is told.
+    pub statistics: StatisticsSpec,
+    /// Which cells are compared, if any are.
+    pub compare: Option<CompareSpec>,
     /// The text it was read from; keys that were set from outside follow as comments.
     pub text: String,
     /// The manifests that it extends, one after another.
@@ -145,6 +151,8 @@ struct Read {
     label: Option<(String, Value)>,
     execution: ExecutionSpec,
     output: Keep,
+    statistics: StatisticsSpec,
+    compare: Option<CompareSpec>,
 }
 
 /// Reads everything but the configs and the workload. Where something is wrong, it stands without
@@ -177,8 +185,13 @@ fn read(root: &mut Table<'_>) -> Read {
     let execution = root.section("run", ExecutionSpec::read).unwrap_or_default();
     let output = root.section("output", read_output).unwrap_or_default();
     let seeds = read_common_seeds(root, &grids);
+    let statistics = root.section("statistics", |own| StatisticsSpec::read(own, seeds.len()));
+    let statistics = statistics.unwrap_or_default();
+    let place = root.item("compare").map(|item| item.value());
+    let compare =
+        place.and_then(|place| root.section("compare", |own| CompareSpec::read(own, place)));
     let name = name.unwrap_or_default();
-    Read { name, seeds, grids, set, derive, label, execution, output }
+    Read { name, seeds, grids, set, derive, label, execution, output, statistics, compare }
 }
 
 /// Reports what is wrong with `[workload]` and `[slo]` as they are written, where no key is put into
