@@ -7,6 +7,7 @@
 mod calibration;
 mod capacity;
 mod catalogue;
+mod contests;
 mod csv;
 mod estimate;
 mod fidelity;
@@ -19,6 +20,7 @@ mod text;
 pub use calibration::{CalibrationResults, Source};
 pub use capacity::{capacities_json, capacities_text};
 pub use catalogue::Catalogue;
+pub use contests::{contests_json, contests_text};
 pub use fidelity::FidelityResults;
 pub use sweep::{answers_json, sweep_text};
 

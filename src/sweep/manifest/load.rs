@@ -55,6 +55,8 @@ impl Manifest {
             capacity: read.capacity,
             execution: read.execution,
             output: read.output,
+            statistics: read.statistics,
+            compare: read.compare,
             text,
             file: document.label().to_owned(),
             bases,
