@@ -33,6 +33,7 @@ mod setting;
 mod spelling;
 mod statistics_spec;
 mod survey;
+mod table_names;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use attempt::Effort;
