@@ -7,9 +7,7 @@ use std::sync::Arc;
 use crate::document::{FaultSet, Faults};
 use crate::metrics::SloTerm;
 use crate::scenario::Scenario;
-use crate::tables::{
-    AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column, is_contest_column,
-};
+use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame};
 use crate::trace::{Chain, ONE_LEVEL, TraceError};
 use crate::units::SimDuration;
 use crate::workload::{Warmup, Workload, WorkloadError};
@@ -175,32 +173,6 @@ impl Grid {
         }
         faults.finish(&self.manifest.file)?;
         Ok((builder, specs))
-    }
-
-    /// Refuses axes that are called as a column of the tables is.
-    fn check_names(&self, cells: &[Cell]) -> Result<(), Faults> {
-        let terms = slo_columns(cells);
-        for axis in self.manifest.grids.iter().flat_map(GridSpec::axes) {
-            let own = self.coordinates.contains(&axis.name);
-            let compares = self.manifest.compare.is_some();
-            let is_taken =
-                |name: &str| is_column(name, &terms) || compares && is_contest_column(name);
-            if own && is_taken(&axis.name) {
-                let message = format!("an axis can't be called `{}`", axis.name);
-                let hint = "tables have a column of this name: give it another one".to_owned();
-                return Err(axis.place.refuse(message, Some(hint)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses metrics that the tables of these cells do not have.
-    fn check_metrics(&self, cells: &[Cell], faults: &mut FaultSet) {
-        let terms = slo_columns(cells);
-        self.manifest.statistics.check_metric(&terms, faults);
-        if let Some(compare) = &self.manifest.compare {
-            compare.check(&self.manifest, (&self.coordinates, cells), &terms, faults);
-        }
     }
 
     /// What the first run's requests have to say; the others differ in their draws alone. Requests
@@ -442,7 +414,8 @@ fn coordinate_names(manifest: &Manifest) -> Vec<String> {
     names
 }
 
-fn slo_columns(cells: &[Cell]) -> Vec<String> {
+/// The columns of every objective in force, in the order of the cells.
+pub(super) fn slo_columns(cells: &[Cell]) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     let mut last: Option<&Arc<Setting>> = None;
     for cell in cells {

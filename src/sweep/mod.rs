@@ -37,6 +37,7 @@ mod setting;
 mod spelling;
 mod statistics_spec;
 mod survey;
+mod table_names;
 mod wanted;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};

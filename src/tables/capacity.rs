@@ -35,7 +35,7 @@ pub struct CapacityRow {
 }
 
 /// The columns, beside those of the axes.
-pub(super) const CAPACITY_COLUMNS: [&str; 14] = [
+const CAPACITY_COLUMNS: [&str; 14] = [
     "over",
     "capacity",
     "ci_lo",
@@ -51,6 +51,11 @@ pub(super) const CAPACITY_COLUMNS: [&str; 14] = [
     "runs_count",
     "cost_per_1m_tokens_usd",
 ];
+
+/// Returns whether the table of searches has a column of that name, whatever the axes are.
+pub fn is_capacity_column(name: &str) -> bool {
+    CAPACITY_COLUMNS.contains(&name)
+}
 
 /// Makes the columns of searches, to stand beside those of their axes; rows keep their order.
 ///

@@ -25,7 +25,7 @@ mod validity;
 mod wide;
 mod write;
 
-pub use capacity::{CapacityRow, capacity_frame};
+pub use capacity::{CapacityRow, capacity_frame, is_capacity_column};
 pub use cells::cells_frame;
 pub use contests::{DuelRow, RivalRow, best_frame, comparisons_frame, is_contest_column};
 #[cfg(test)]

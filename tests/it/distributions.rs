@@ -186,3 +186,27 @@ fn drawn_means_are_those_of_the_workload() {
         assert!((gap_s - span_s / own.len() as f64).abs() < 1e-12 * span_s);
     }
 }
+
+#[test]
+fn halves_are_those_of_the_requests_that_arrived_in_them() {
+    for scenario in scenarios() {
+        let (summary, kept) = kept(&scenario);
+        let window = scenario.workload.window;
+        let middle_ps = window.from.as_ps() + window.to.since(window.from).as_ps() / 2;
+        let mean_ms = |second: bool| {
+            let own = finished(&scenario, &kept);
+            let own = own.filter(|record| (record.arrival.as_ps() >= middle_ps) == second);
+            let ttft_ms: Vec<f64> = own
+                .map(|record| record.first_token.unwrap().since(record.arrival).as_ms())
+                .collect();
+            ttft_ms.iter().sum::<f64>() / ttft_ms.len() as f64
+        };
+        let halves = summary.ttft_halves;
+        for (got, expected) in
+            [(halves.first_ms, mean_ms(false)), (halves.second_ms, mean_ms(true))]
+        {
+            assert!((got.unwrap() - expected).abs() < 1e-9 * expected, "{got:?}, not {expected}");
+        }
+        assert!(halves.first_ms != halves.second_ms);
+    }
+}

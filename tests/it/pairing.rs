@@ -53,7 +53,7 @@ impl Study {
 }
 
 #[test]
-fn common_seeds_save_runs_for_most_pairs_of_algorithms() {
+fn common_seeds_save_runs_and_do_no_harm() {
     let long = std::env::var_os("ROUTESIM_STUDY").is_some();
     let study = if long {
         Study { seeds: 40, window_s: 600.0 }
@@ -77,16 +77,20 @@ fn common_seeds_save_runs_for_most_pairs_of_algorithms() {
     }
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (ratio, correlation, names) in &pairs {
-        println!("{ratio:>8.2} times the seeds, correlation {correlation:>5.2}: {names}");
+        println!("{ratio:>9.2} times the seeds, correlation {correlation:>5.2}: {names}");
     }
-    let median = |values: Vec<f64>| quantile(&values, 0.5).unwrap();
-    let saved = median(pairs.iter().map(|pair| pair.0).collect());
-    let correlation = median(pairs.iter().map(|pair| pair.1).collect());
+    let median = |of: &dyn Fn(&str) -> bool| {
+        let own = pairs.iter().filter(|(.., names)| of(names)).map(|(ratio, ..)| *ratio);
+        quantile(&own.collect::<Vec<_>>(), 0.5).unwrap()
+    };
+    let (all, by_load) = (median(&|_| true), median(&|names| !names.contains("prefix_")));
     println!(
-        "{} pairs, {identical} identical; medians: {saved:.2} times the seeds, correlation {correlation:.2}",
+        "{} pairs, {identical} identical; median {all:.2} times the seeds, {by_load:.2} without prefix \
+         algorithms",
         pairs.len()
     );
-    assert!(pairs.len() > 9, "{}", pairs.len());
-    assert!(saved > 1.5, "{saved}");
-    assert!(correlation > 0.3, "{correlation}");
+    assert!(pairs.len() + identical == by_algorithm.len() * (by_algorithm.len() - 1) / 2);
+    // Prefix algorithms have a variance of their own here, which no seed shares.
+    assert!(by_load > 2.0, "{by_load}");
+    assert!(pairs[0].0 > 0.9, "common seeds do no harm: {:?}", pairs[0]);
 }

@@ -44,8 +44,7 @@ fn cells_of(table: &DataFrame, method: IntervalMethod) -> DataFrame {
 #[test]
 fn a_row_has_the_numbers_of_its_sample() {
     // ST-01 of R: mean 12.17, interval 12.17 ± 0.2901877323.
-    let values =
-        [12.1, 11.8, 12.6, 12.0, 11.5, 12.9, 12.3, 11.9, 12.2, 12.4].map(|value| Some(value));
+    let values = [12.1, 11.8, 12.6, 12.0, 11.5, 12.9, 12.3, 11.9, 12.2, 12.4].map(Some);
     let finished = [Some(2_000.0); 10];
     let given: [(&str, &[Option<f64>]); 3] = [
         ("ttft_mean_ms", &values),
