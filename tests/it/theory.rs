@@ -14,6 +14,7 @@
 
 #![expect(clippy::print_stdout, reason = "each row shows its figures to who asks for them")]
 
+mod coverage;
 mod exact;
 mod fleets;
 mod load;
