@@ -9,6 +9,7 @@ mod catalogue;
 mod csv;
 mod estimate;
 mod fidelity;
+mod gate;
 mod json;
 mod number;
 mod sweep;
@@ -18,6 +19,7 @@ mod text;
 pub use calibration::{CalibrationResults, Source};
 pub use catalogue::Catalogue;
 pub use fidelity::FidelityResults;
+pub use gate::{check_json, check_junit, check_markdown, check_text, shell_quoted};
 pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::document::{Bounds, Key, KeyKind, Keys, json_schema};
+use crate::gate::gate_keys;
 use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
 use crate::workload::Lengths;
@@ -64,6 +65,7 @@ fn table_keys() -> Vec<Key> {
         table("slo", slo_keys(), "Objectives, in milliseconds, in place of those of the configs."),
         table("run", run_keys().into(), "How runs are executed, and what ends them."),
         table("output", output_keys().into(), "What is kept beside the tables."),
+        table("gate", gate_keys(), "How `check` judges the results against a baseline."),
     ]
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::document::{Document, Table, asked_of};
+use crate::gate::GateSpec;
 use crate::scenario::ConfigError;
 use crate::sweep::{Manifest, ManifestError, WorkloadSpec};
 
@@ -128,11 +129,11 @@ fn pointer(path: &str) -> String {
 }
 
 /// All that the keys with defaults decide.
-fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>) {
+fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, GateSpec) {
     let workload = Document::of("workload", manifest.workload.clone());
     let read = |root: &mut Table<'_>| root.section("workload", WorkloadSpec::read).flatten();
     let max_cells = manifest.grids.iter().map(|grid| grid.max_cells).collect();
-    (manifest.seeds.clone(), max_cells, workload.settle(read).ok())
+    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), manifest.gate.clone())
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Manifest {
             seeds: read.seeds,
             execution: read.execution,
             output: read.output,
+            gate: read.gate,
             text,
             file: document.label().to_owned(),
             bases,

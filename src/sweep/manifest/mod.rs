@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashSet;
 
 use crate::document::{Document, Faults, Item, Table, Value};
+use crate::gate::GateSpec;
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
 use crate::sweep::output_spec::read_output;
@@ -48,6 +49,8 @@ pub struct Manifest {
     pub execution: ExecutionSpec,
     /// What is kept of a run beside its numbers.
     pub output: Keep,
+    /// How a check judges its results.
+    pub gate: GateSpec,
     /// The text it was read from; keys that were set from outside follow as comments.
     pub text: String,
     /// The manifests that it extends, one after another.
@@ -145,6 +148,7 @@ struct Read {
     label: Option<(String, Value)>,
     execution: ExecutionSpec,
     output: Keep,
+    gate: GateSpec,
 }
 
 /// Reads everything but the configs and the workload. Where something is wrong, it stands without
@@ -176,9 +180,10 @@ fn read(root: &mut Table<'_>) -> Read {
     }
     let execution = root.section("run", ExecutionSpec::read).unwrap_or_default();
     let output = root.section("output", read_output).unwrap_or_default();
+    let gate = root.section("gate", GateSpec::read).unwrap_or_default();
     let seeds = read_common_seeds(root, &grids);
     let name = name.unwrap_or_default();
-    Read { name, seeds, grids, set, derive, label, execution, output }
+    Read { name, seeds, grids, set, derive, label, execution, output, gate }
 }
 
 /// Reports what is wrong with `[workload]` and `[slo]` as they are written, where no key is put into
