@@ -125,18 +125,17 @@ fn read_metrics(table: &Table<'_>, items: &[Item<'_>]) -> Vec<Judged> {
 }
 
 fn read_effects(effects: &mut Table<'_>, metrics: &mut [Judged]) {
-    for judged in &mut *metrics {
-        if effects.has(judged.name) {
-            let own = effects.real(judged.name, MIN_EFFECTS);
-            judged.min_effect = own.unwrap_or(judged.min_effect);
-        }
-    }
-    // A known metric that is not judged would be an effect without use.
+    let names: Vec<&str> = metrics.iter().map(|judged| judged.name).collect();
     for name in effects.keys() {
-        let is_judged = metrics.iter().any(|judged| judged.name == name);
-        if !is_judged && judgeable().contains(&name.as_str()) && effects.has(&name) {
-            let hint = Some("add it to `metrics` of [gate]".to_owned());
-            effects.fault_at(&name, format!("`{name}` is not judged"), hint);
+        let Some(item) = effects.item(&name) else { continue };
+        if let Some(judged) = metrics.iter_mut().find(|judged| judged.name == name) {
+            judged.min_effect = item.real(MIN_EFFECTS).unwrap_or(judged.min_effect);
+        } else if judgeable().contains(&name.as_str()) {
+            // An effect that nothing is held against would be one without use.
+            let hint = "add it to `metrics` of [gate]".to_owned();
+            item.fault(format!("`{name}` is not judged"), Some(hint));
+        } else {
+            item.fault(format!("unknown metric `{name}`"), Some(did_you_mean(&name, &names)));
         }
     }
 }
@@ -217,7 +216,7 @@ mod tests {
             ("min_effect = -0.1", ["`gate.min_effect` is -0.1", "a number from 0 to 10"]),
             ("risk = 1", ["`gate.risk` is 1", "to 0.5"]),
             ("min_effects = { drain_s = 0.1 }", ["`drain_s` is not judged", "add it to `metrics`"]),
-            ("min_effects = { tpot_mean = 1 }", ["unknown key `tpot_mean`", "`tpot_mean_ms`?"]),
+            ("min_effects = { tpot_mean = 1 }", ["unknown metric `tpot_mean`", "`tpot_mean_ms`?"]),
             ("metric = []", ["unknown key `metric` in [gate]", "did you mean `metrics`?"]),
         ] {
             let told = read(&format!("[gate]\n{line}\n")).unwrap_err();
