@@ -69,7 +69,8 @@ fn results_become_a_baseline_and_equal_ones_pass() {
     assert_eq!(place.run("new", &[]), 0);
     let (code, said) = place.told(&["check", "new"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("baselines/grid"), "{said}");
+    let hint = "hint: `routesim-sweep baseline update new` takes these results as one\n";
+    assert_eq!(said, format!("error: baselines/grid: no baseline yet\n{hint}"));
     let (code, said) = place.told(&["baseline", "update", "new"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.starts_with("baselines/grid: 8 runs of 2 cells by 0.1.0-engine."), "{said}");

@@ -8,7 +8,7 @@ use super::sealed::SealedRuns;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{OutputFile, print, remark};
 use crate::gate::{Check, GateError, GateSpec, Outcome, compare};
-use crate::report::{check_json, check_junit, check_markdown, check_text};
+use crate::report::{check_json, check_junit, check_markdown, check_text, shell_quoted};
 use crate::sweep::Manifest;
 
 /// The folder of baselines, in the working directory.
@@ -51,7 +51,13 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, CliError> {
     let markdown = args.markdown.as_ref().map(open).transpose()?;
     let new = SealedRuns::open(&args.new)?;
     let spec = spec_of(args.manifest.as_deref(), &new)?;
-    let baseline = SealedRuns::open(&baseline_of(args.baseline.as_deref(), &new)?)?;
+    let baseline = baseline_of(args.baseline.as_deref(), &new)?;
+    if args.baseline.is_none() && !baseline.exists() {
+        let own = shell_quoted(&args.new.display().to_string());
+        return Err(CliError::new(format!("{}: no baseline yet", baseline.display()))
+            .hint(format!("`routesim-sweep baseline update {own}` takes these results as one")));
+    }
+    let baseline = SealedRuns::open(&baseline)?;
     let ((new_table, new_engine), (old_table, old_engine)) = (new.table()?, baseline.table()?);
     let comparison = compare(&spec, &new_table, &old_table)?;
     let check = Check {

@@ -139,8 +139,14 @@ fn why(change: &MetricChange) -> Option<String> {
     if change.found > 0 {
         return Some(format!("{} of the baseline without a value", runs(change.found)));
     }
-    (change.test.is_none() && change.verdict == Verdict::Inconclusive)
-        .then(|| "one pair of runs has no spread".to_owned())
+    if change.test.is_some() || change.verdict != Verdict::Inconclusive {
+        return None;
+    }
+    let why = match change.pairs {
+        1 => "one pair of runs has no spread",
+        _ => "its values are too large for statistics",
+    };
+    Some(why.to_owned())
 }
 
 fn count(number: usize, what: &str) -> String {
