@@ -20,6 +20,15 @@ pub(super) const MANIFEST: &str = "manifest.toml";
 /// Key of the seal: bytes of each table, by its name.
 pub(super) const LENGTHS: &str = "table_bytes";
 
+/// Name of the table of searches.
+const CAPACITY: &str = "capacity";
+
+/// Which tables there are beside those that every sweep has.
+pub(super) struct Asked {
+    pub(super) details: Vec<Detail>,
+    pub(super) capacity: bool,
+}
+
 /// The files of a sweep's results, open but without their names.
 #[derive(Debug)]
 pub(super) struct ResultFiles {
@@ -27,6 +36,8 @@ pub(super) struct ResultFiles {
     cells: TwoFiles,
     wide: TwoFiles,
     long: Vec<(Detail, TwoFiles)>,
+    /// What searches found, if anything was searched for.
+    capacity: Option<TwoFiles>,
     manifest: OutputFile,
     provenance: OutputFile,
     folder: PathBuf,
@@ -116,14 +127,15 @@ impl TwoFiles {
 impl ResultFiles {
     /// Makes the folder and opens every file, so that a place that can't be written is found
     /// before the work.
-    pub(super) fn create(folder: &Path, details: &[Detail]) -> Result<Self, CliError> {
+    pub(super) fn create(folder: &Path, asked: &Asked) -> Result<Self, CliError> {
         fs::create_dir_all(folder).map_err(|error| {
             CliError::new(format!("{}: cannot be made: {error}", folder.display()))
                 .hint("choose another folder with --out")
         })?;
         let long = |detail: &Detail| Ok((*detail, TwoFiles::create(folder, detail.name())?));
         Ok(Self {
-            long: details.iter().map(long).collect::<Result<_, CliError>>()?,
+            long: asked.details.iter().map(long).collect::<Result<_, CliError>>()?,
+            capacity: asked.capacity.then(|| TwoFiles::create(folder, CAPACITY)).transpose()?,
             runs: TwoFiles::create(folder, "runs")?,
             cells: TwoFiles::create(folder, "cells")?,
             wide: TwoFiles::create(folder, "cells_wide")?,
@@ -157,12 +169,19 @@ impl ResultFiles {
     fn lengths(&self) -> Result<serde_json::Map<String, Value>, CliError> {
         let tables = [("runs", &self.runs), ("cells", &self.cells), ("cells_wide", &self.wide)];
         let long = self.long.iter().map(|(detail, files)| (detail.name(), files));
+        let capacity = self.capacity.iter().map(|files| (CAPACITY, files));
         let mut lengths = serde_json::Map::new();
-        for (name, table) in tables.into_iter().chain(long) {
+        for (name, table) in tables.into_iter().chain(long).chain(capacity) {
             lengths.insert(format!("{name}.parquet"), table.parquet.len()?.into());
             lengths.insert(format!("{name}.csv"), table.csv.len()?.into());
         }
         Ok(lengths)
+    }
+
+    /// Removes a table of an earlier manifest that this one does not have.
+    fn remove_table(&self, name: &str) -> Result<(), CliError> {
+        self.remove(&format!("{name}.parquet"))?;
+        self.remove(&format!("{name}.csv"))
     }
 
     /// Removes a file of the folder, if it is there.
@@ -199,6 +218,18 @@ impl ResultWriters<'_> {
         self.files.wide.write(&mut self.wide, wide)
     }
 
+    /// Writes the table of searches.
+    pub(super) fn add_capacities(
+        &mut self,
+        capacities: &mut Frame,
+        metadata: &Metadata,
+    ) -> Result<(), CliError> {
+        let Some(files) = &self.files.capacity else { return Ok(()) };
+        let mut writers = files.begin(capacities, metadata)?;
+        files.write(&mut writers, capacities)?;
+        files.finish(writers)
+    }
+
     /// Ends the tables. Everything was written under other names, so that a full disk leaves what
     /// was there. Now the old seal goes and the new one comes last: a folder with files of two
     /// sweeps has none.
@@ -218,11 +249,13 @@ impl ResultWriters<'_> {
         // Distributions of an earlier manifest are not those of these runs.
         let asked = |detail: &Detail| files.long.iter().any(|(own, _)| own == detail);
         for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
-            files.remove(&format!("{}.parquet", detail.name()))?;
-            files.remove(&format!("{}.csv", detail.name()))?;
+            files.remove_table(detail.name())?;
         }
-        let tables = [files.runs, files.cells, files.wide];
-        let tables = tables.into_iter().chain(files.long.into_iter().map(|(_, files)| files));
+        if files.capacity.is_none() {
+            files.remove_table(CAPACITY)?;
+        }
+        let tables = [files.runs, files.cells, files.wide].into_iter().chain(files.capacity);
+        let tables = tables.chain(files.long.into_iter().map(|(_, files)| files));
         let tables = tables.flat_map(|table| [table.parquet, table.csv]);
         for file in tables.chain([files.manifest]) {
             file.publish()?;

@@ -5,6 +5,7 @@
 //! "-" in a table, `null` in JSON and empty in CSV.
 
 mod calibration;
+mod capacity;
 mod catalogue;
 mod csv;
 mod estimate;
@@ -17,6 +18,7 @@ mod table;
 mod text;
 
 pub use calibration::{CalibrationResults, Source};
+pub use capacity::{capacities_json, capacities_text};
 pub use catalogue::Catalogue;
 pub use fidelity::FidelityResults;
 pub use gate::{check_json, check_junit, check_markdown, check_text, shell_quoted};

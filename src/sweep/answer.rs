@@ -10,6 +10,7 @@ use crate::stats::Estimate;
 use crate::tables::{CellKey, CellRuns, RunsReader, TableError};
 
 use super::grid::{Cell, Grid};
+use super::plan::Plan;
 use super::setting::Setting;
 
 /// One cell over its seeds.
@@ -189,7 +190,7 @@ fn lines(grid: &Grid) -> Vec<Vec<Vec<usize>>> {
 }
 
 impl CellAnswer {
-    /// Reads some cells of a grid off its table of runs, whose rows may be fewer or of more cells,
+    /// Reads some cells of a plan off its table of runs, whose rows may be fewer or of more cells,
     /// and in any order.
     ///
     /// # Errors
@@ -197,17 +198,18 @@ impl CellAnswer {
     /// When `runs` is no table of runs, or lacks an objective of the grid.
     pub fn read(
         grid: &Grid,
+        plan: &Plan,
         cells: Range<usize>,
         runs: &RunsReader,
     ) -> Result<Vec<Self>, TableError> {
         let by_cell = runs.by_cell(&grid.manifest.seeds)?;
         let none = runs.none();
-        let num_seeds = grid.manifest.seeds.len();
-        let read = |Cell { key, setting, .. }: &Cell| {
+        let read = |place: usize| {
+            let Cell { key, setting, .. } = &grid.cells()[place];
             let runs = by_cell.get(key.label.as_str()).unwrap_or(&none);
-            Self::of(&setting.slo, Arc::clone(key), num_seeds, runs)
+            Self::of(&setting.slo, Arc::clone(key), plan.num_seeds(place), runs)
         };
-        grid.cells()[cells].iter().map(read).collect()
+        cells.map(read).collect()
     }
 
     fn of(

@@ -46,7 +46,7 @@ pub struct Execution<'a> {
 }
 
 /// How far an execution came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     /// Runs that ended and were handed over.
     pub ran: usize,

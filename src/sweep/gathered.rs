@@ -59,7 +59,7 @@ impl<'a> Gathered<'a> {
     /// Takes the runs of a plan from the store, and from `failed`, which it does not keep.
     pub fn new(grid: &'a Grid, plan: &'a Plan, stored: &'a Stored, failed: &'a [RunRow]) -> Self {
         let failed: BTreeMap<RunId, &RunRow> =
-            failed.iter().map(|row| (plan.run_id(grid, row.index), row)).collect();
+            failed.iter().map(|row| (plan.run_id(row.index), row)).collect();
         let is_there = |id: &RunId| stored.has_run(*id) || failed.contains_key(id);
         let missing = plan.run_ids().filter(|id| !is_there(id)).count();
         let (slo_columns, axis_columns) = (grid.slo_columns(), grid.axis_columns());
@@ -92,11 +92,10 @@ impl<'a> Gathered<'a> {
     fn block(&self, cells: Range<usize>) -> Result<Block, TableError> {
         let (mut done, mut ids) = (Vec::new(), Vec::new());
         let (mut lost, mut lost_rows) = (Vec::new(), Vec::new());
-        let seeds = 0..self.grid.manifest.seeds.len();
-        for run in
-            cells.clone().flat_map(|cell| seeds.clone().map(move |seed| RunIndex { cell, seed }))
-        {
-            let run_id = self.plan.run_id(self.grid, run);
+        let of_cell =
+            |cell| (0..self.plan.num_seeds(cell)).map(move |seed| RunIndex { cell, seed });
+        for run in cells.clone().flat_map(of_cell) {
+            let run_id = self.plan.run_id(run);
             if self.stored.has_run(run_id) {
                 done.push(run);
                 ids.push(run_id);
@@ -111,8 +110,7 @@ impl<'a> Gathered<'a> {
         let lost = (lost, results_frame(&lost_rows, &self.slo_columns)?);
         places.sort_unstable();
         let results = stacked(vec![(done, kept), lost])?;
-        let run_ids: Vec<RunId> =
-            places.iter().map(|run| self.plan.run_id(self.grid, *run)).collect();
+        let run_ids: Vec<RunId> = places.iter().map(|run| self.plan.run_id(*run)).collect();
         let ids: Vec<String> = run_ids.iter().map(RunId::to_string).collect();
         let cell_ids: Vec<&str> = places.iter().map(|run| self.plan.cell_id(run.cell)).collect();
         let ids = side_by_side(&text_column(RUN_ID, &ids)?, &text_column("cell_id", &cell_ids)?)?;

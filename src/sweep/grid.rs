@@ -15,6 +15,7 @@ use crate::trace::{
 use crate::units::SimDuration;
 use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
 
+use super::capacity::Line;
 use super::expand::{Expansion, check_conditions, expand};
 use super::manifest::{Axis, GridSpec, MOST_RUNS, Manifest, Source, Target, WorkloadSpec};
 use super::setting::{Resolved, Resolver, Setting};
@@ -34,6 +35,7 @@ pub struct Grid {
     cells: Vec<Cell>,
     workloads: Vec<LoadedWorkload>,
     demands: Vec<Demand>,
+    lines: Vec<Line>,
 }
 
 /// One point of the grid, without its seed.
@@ -114,9 +116,13 @@ impl Grid {
             cells: Vec::new(),
             workloads: Vec::new(),
             demands: Vec::new(),
+            lines: Vec::new(),
             manifest,
         };
         grid.expand()?;
+        if let Some(capacity) = &grid.manifest.capacity {
+            grid.lines = Line::all(&grid, capacity)?;
+        }
         grid.check_blocks()?;
         grid.notes.extend(grid.workload_notes());
         Ok(grid)
@@ -125,7 +131,7 @@ impl Grid {
     /// Makes the cells of all grids of the manifest.
     fn expand(&mut self) -> Result<(), GridError> {
         let (builder, specs) = self.build()?;
-        let num_runs = builder.cells.len().saturating_mul(self.manifest.seeds.len());
+        let num_runs = builder.cells.len().saturating_mul(self.manifest.first_seeds);
         if num_runs > MOST_RUNS {
             let message = format!("the grid has {num_runs} runs, at most {MOST_RUNS}");
             let hint = Some("split it into several manifests".to_owned());
@@ -240,9 +246,19 @@ impl Grid {
         self.cells.len()
     }
 
-    /// Returns the number of runs: cells × seeds.
+    /// Returns the number of runs, or the most that may be wanted: cells × seeds.
     pub fn num_runs(&self) -> usize {
         self.num_cells() * self.manifest.seeds.len()
+    }
+
+    /// Returns the lines along which is searched.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Returns whether cells differ along an axis of that name.
+    pub(super) fn has_axis(&self, name: &str) -> bool {
+        self.manifest.grids.iter().flat_map(GridSpec::axes).any(|axis| axis.name == name)
     }
 
     /// Returns every run in the order of the table: cell by cell, seeds fastest.

@@ -10,6 +10,7 @@ use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
 use crate::workload::Lengths;
 
+use super::capacity::{FEWEST_SEEDS, Find, MOST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
 use super::output_spec::SERIES_INTERVAL_S;
 
 /// Any key: what is under it has names that the manifest's author chose, or those of a config.
@@ -63,6 +64,7 @@ fn table_keys() -> Vec<Key> {
         table("grids", grids, "Several grids by name, one after the other."),
         table("workload", workload_keys(), "Where the requests come from."),
         table("slo", slo_keys(), "Objectives, in milliseconds, in place of those of the configs."),
+        table("capacity", capacity_keys().into(), "A search along an axis, in place of all of it."),
         table("run", run_keys().into(), "How runs are executed, and what ends them."),
         table("output", output_keys().into(), "What is kept beside the tables."),
         table("gate", gate_keys(), "How `check` judges the results against a baseline."),
@@ -112,6 +114,27 @@ fn grid_keys() -> Vec<Key> {
         Key::new("include", some_of(), "Cells to add."),
         Key::new("max_cells", KeyKind::Whole(1..=1_000_000), "The most cells, as a safeguard.")
             .default(100_000),
+    ]
+}
+
+fn capacity_keys() -> Vec<Key> {
+    let ends = Find::ALL.map(|(name, _)| name);
+    let axis = KeyKind::Either(vec![KeyKind::names(["rate"]), KeyKind::Text]);
+    vec![
+        Key::new("over", axis, "The axis whose values are the candidates.").default("rate"),
+        Key::new("find", KeyKind::names(ends), "Which of the values that keep the objectives."),
+        Key::new(
+            "relative_width",
+            KeyKind::Real(RELATIVE_WIDTH),
+            "Width of the interval over the estimate at which the search ends.",
+        )
+        .default(USUAL_WIDTH),
+        Key::new(
+            "max_seeds",
+            KeyKind::Whole(FEWEST_SEEDS..=MOST_SEEDS),
+            "The most seeds of a candidate; it begins with `grid.seeds`.",
+        )
+        .default(USUAL_SEEDS),
     ]
 }
 

@@ -8,6 +8,7 @@
 mod answer;
 mod attempt;
 mod canonical;
+mod capacity;
 mod execute;
 mod expand;
 mod explain;
@@ -16,6 +17,7 @@ mod gathered;
 mod grid;
 mod identity;
 mod keys;
+mod known;
 mod long_tables;
 mod manifest;
 mod memory;
@@ -29,9 +31,11 @@ mod scope;
 mod setting;
 mod spelling;
 mod survey;
+mod wanted;
 
 pub use answer::{Answer, CellAnswer, TermAnswer};
 pub use attempt::Effort;
+pub use capacity::{Capacity, CapacitySpec, Find, Found, Line, Status, capacities_frame};
 pub use execute::{Ended, Execution, Observer, Pool, StopFlag};
 pub use expand::Expansion;
 pub use explain::{Difference, differences, nearest};
@@ -42,9 +46,11 @@ pub use identity::{
     CellSpec, ENGINE, Identity, TraceContent, WorkloadUse, engine_fingerprint, run_id,
 };
 pub use keys::{manifest_keys, manifest_schema};
+pub use known::Known;
 pub use long_tables::{LongTableError, long_like, write_long};
 pub use manifest::{ConfigFile, Manifest, ManifestError, ManifestFile, Source, WorkloadSpec};
 pub use plan::{Balance, Plan, Shard};
 pub use run_files::RunFiles;
 pub use run_spec::{ExecutionSpec, Tolerance};
 pub use setting::Setting;
+pub use wanted::Wanted;

@@ -14,12 +14,14 @@ use crate::tables::{
 use super::grid::Grid;
 use super::identity::Identity;
 
-/// Every run of a grid, in the order of its table, with its id.
+/// The runs of a grid that are wanted, in the order of its table, with their ids.
 #[derive(Clone, Debug)]
 pub struct Plan {
     runs: Vec<RunIndex>,
     run_ids: Vec<RunId>,
     cell_ids: Vec<String>,
+    /// By cell: where its runs begin among them; at the end, where the last ones end.
+    starts: Vec<usize>,
 }
 
 /// A part of a plan: one of several that together are all of it.
@@ -47,14 +49,26 @@ impl Shard {
 }
 
 impl Plan {
-    /// Lists the runs of a grid.
-    pub fn new(grid: &Grid, identity: &Identity) -> Self {
-        let runs: Vec<RunIndex> = grid.runs().collect();
+    /// Lists the runs of a grid: of each cell as many seeds, from the first on, as `wanted` says.
+    ///
+    /// # Panics
+    ///
+    /// When `wanted` is not of as many cells, or of more seeds, as the grid has.
+    pub fn new(grid: &Grid, identity: &Identity, wanted: &[usize]) -> Self {
+        assert_eq!(wanted.len(), grid.num_cells(), "a number of seeds for each cell");
         let seeds = &grid.manifest.seeds;
+        let mut starts = vec![0];
+        starts.extend(wanted.iter().scan(0, |sum, seeds| {
+            *sum += seeds;
+            Some(*sum)
+        }));
+        let of_cell =
+            |(cell, seeds): (usize, &usize)| (0..*seeds).map(move |seed| RunIndex { cell, seed });
+        let runs: Vec<RunIndex> = wanted.iter().enumerate().flat_map(of_cell).collect();
         let run_ids = runs.par_iter().map(|run| identity.run_id(run.cell, seeds[run.seed]));
         let run_ids = run_ids.collect();
         let cell_ids = (0..grid.num_cells()).map(|cell| identity.cell_id(cell).to_owned());
-        Self { run_ids, cell_ids: cell_ids.collect(), runs }
+        Self { run_ids, cell_ids: cell_ids.collect(), runs, starts }
     }
 
     /// Returns the number of runs.
@@ -72,9 +86,19 @@ impl Plan {
         self.run_ids.iter().copied()
     }
 
+    /// Returns the runs with their ids, in the order of the grid.
+    pub fn runs(&self) -> impl Iterator<Item = (RunIndex, RunId)> {
+        self.runs.iter().copied().zip(self.run_ids())
+    }
+
+    /// Returns how many seeds of a cell are wanted.
+    pub fn num_seeds(&self, cell: usize) -> usize {
+        self.starts[cell + 1] - self.starts[cell]
+    }
+
     /// Returns the id of a run.
-    pub(super) fn run_id(&self, grid: &Grid, run: RunIndex) -> RunId {
-        self.run_ids[run.cell * grid.manifest.seeds.len() + run.seed]
+    pub(super) fn run_id(&self, run: RunIndex) -> RunId {
+        self.run_ids[self.starts[run.cell] + run.seed]
     }
 
     /// Returns the id of a cell.
@@ -140,7 +164,7 @@ impl Plan {
     ///
     /// When polars refuses, which would be our fault.
     pub fn batch(&self, grid: &Grid, rows: &[RunRow]) -> Result<Frame, TableError> {
-        let run_ids = rows.iter().map(|row| self.run_id(grid, row.index).to_string());
+        let run_ids = rows.iter().map(|row| self.run_id(row.index).to_string());
         let ids = text_column(RUN_ID, &run_ids.collect::<Vec<_>>())?;
         let results = side_by_side(&ids, &results_frame(rows, &grid.slo_columns())?)?;
         side_by_side(&results, &details_frame(rows)?)

@@ -1,7 +1,5 @@
 //! Tables of single runs, written as each run ends.
 
-use std::collections::BTreeMap;
-
 use crate::metrics::{Distributions, Keep};
 use crate::store::{RunId, RunTable, Store};
 use crate::tables::{
@@ -11,7 +9,7 @@ use crate::tables::{
 use crate::workload::Window;
 
 use super::grid::Grid;
-use super::plan::Plan;
+use super::identity::Identity;
 
 /// Writes the requests of runs and their backends over time into a store, as far as the manifest
 /// asks for them: a file a run, from the thread that ran it, so that no more than one run a thread
@@ -21,23 +19,18 @@ pub struct RunFiles {
     store: Store,
     fingerprint: String,
     output: Keep,
-    /// Ids of runs and of their cells.
-    ids: BTreeMap<RunIndex, (RunId, String)>,
+    identity: Identity,
 }
 
 impl RunFiles {
-    /// Prepares the files of a plan's runs; none when the manifest asks for none.
-    pub fn new(store: &Store, fingerprint: &str, grid: &Grid, plan: &Plan) -> Option<Self> {
+    /// Prepares the files of a grid's runs; none when the manifest asks for none.
+    pub fn new(store: &Store, fingerprint: &str, grid: &Grid, identity: &Identity) -> Option<Self> {
         let output = grid.manifest.output;
-        let ids = || {
-            let runs = grid.runs().zip(plan.run_ids());
-            runs.map(|(run, run_id)| (run, (run_id, plan.cell_id(run.cell).to_owned()))).collect()
-        };
         (!RunTable::asked(output).is_empty()).then(|| Self {
             store: store.clone(),
             fingerprint: fingerprint.to_owned(),
             output,
-            ids: ids(),
+            identity: identity.clone(),
         })
     }
 
@@ -53,18 +46,16 @@ impl RunFiles {
         window: Window,
         kept: &mut Distributions,
     ) -> Result<(), String> {
-        let Some((run_id, cell_id)) = self.ids.get(&run) else {
-            return Err("a run that is not in the plan".to_owned());
-        };
+        let run_id = self.identity.run_id(run.cell, seed);
         let id = run_id.to_string();
-        let key = RunKey { run_id: &id, cell_id, seed };
+        let key = RunKey { run_id: &id, cell_id: self.identity.cell_id(run.cell), seed };
         if let Some(records) = kept.requests.take() {
             let frame = requests_frame(key, &records, window.first);
-            self.write(RunTable::Requests, *run_id, frame)?;
+            self.write(RunTable::Requests, run_id, frame)?;
         }
         if let (Some(series), Some(interval)) = (kept.series.take(), self.output.series) {
             let frame = series_of_run_frame(key, &series, window);
-            self.write(RunTable::Series(interval), *run_id, frame)?;
+            self.write(RunTable::Series(interval), run_id, frame)?;
         }
         Ok(())
     }

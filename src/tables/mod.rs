@@ -6,6 +6,7 @@
 //! reads it back. Every axis is a
 //! column of its own, names end in their unit, and what is not known is null, never NaN.
 
+mod capacity;
 mod cells;
 mod details;
 mod failure;
@@ -20,6 +21,7 @@ mod timing;
 mod wide;
 mod write;
 
+pub use capacity::{CapacityRow, capacity_frame};
 pub use cells::cells_frame;
 #[cfg(test)]
 pub(crate) use details::sample as detail_sample;

@@ -347,18 +347,18 @@ fn summary(row: &RunRow) -> Option<&Summary> {
     row.outcome.as_ref().ok()
 }
 
-fn text(name: &str, rows: &[RunRow], get: impl Fn(&RunRow) -> Option<String>) -> Column {
+pub(super) fn text<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<String>) -> Column {
     Column::new(PlSmallStr::from(name), rows.iter().map(get).collect::<Vec<_>>())
 }
 
 /// A NaN or an infinity would be our fault; it must not poison a reader's means.
-fn real<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<f64>) -> Column {
+pub(super) fn real<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<f64>) -> Column {
     let values = rows.iter().map(|row| get(row).filter(|value| value.is_finite()));
     Column::new(PlSmallStr::from(name), values.collect::<Vec<_>>())
 }
 
 /// Counts are signed 64-bit, which every reader has.
-fn whole<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<u64>) -> Column {
+pub(super) fn whole<T>(name: &str, rows: &[T], get: impl Fn(&T) -> Option<u64>) -> Column {
     let values = rows.iter().map(|row| get(row).and_then(|value| i64::try_from(value).ok()));
     Column::new(PlSmallStr::from(name), values.collect::<Vec<_>>())
 }

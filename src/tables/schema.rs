@@ -35,7 +35,7 @@ const LATENCIES: [(&str, &str); 5] = [
     ("queue_wait_", "arrival to first scheduling"),
 ];
 
-const DESCRIPTIONS: [(&str, &str); 88] = [
+const DESCRIPTIONS: [(&str, &str); 98] = [
     // Which run or cell.
     ("run_id", "what the run depends on, as a hash"),
     ("cell_id", "the cell"),
@@ -101,6 +101,17 @@ const DESCRIPTIONS: [(&str, &str); 88] = [
     ("median", "median of the seeds"),
     ("max", "greatest of the seeds"),
     ("n_distinct", "different values among the seeds"),
+    // What is told of a search.
+    ("over", "the axis that was searched along"),
+    ("capacity", "the value at which the mean of an objective meets its limit"),
+    ("relative_width_ratio", "width of the interval over the value"),
+    ("capacity_status", "resolved, unresolved, above_max, below_min, failed, or missing"),
+    ("limiting_objective", "the objective that is left first"),
+    ("objectives", "all objectives with their limits"),
+    ("monotone", "whether nothing holds beyond a value that surely does not"),
+    ("values_count", "values of the axis that were looked at"),
+    ("runs_count", "runs that were looked at"),
+    ("cost_per_1m_tokens_usd", "price of the fleet over a million tokens, at the value"),
     // Distributions.
     ("bin_lo_ms", "lower end of the bin, inclusive"),
     ("bin_hi_ms", "upper end of the bin, exclusive"),

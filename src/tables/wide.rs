@@ -4,6 +4,7 @@ use polars::prelude::{Column, DataFrame, PlSmallStr};
 
 use crate::metrics::METRICS;
 
+use super::capacity::CAPACITY_COLUMNS;
 use super::cells::{CELL_COLUMNS, metrics};
 use super::rows::take;
 use super::runs::runs_frame;
@@ -57,6 +58,7 @@ pub fn is_column(name: &str, slo_terms: &[String]) -> bool {
     });
     ["run_id", "cell_id"].contains(&name)
         || CELL_COLUMNS.contains(&name)
+        || CAPACITY_COLUMNS.contains(&name)
         || of_metric
         || names(runs_frame(&[], &[], slo_terms))
 }

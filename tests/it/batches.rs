@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use routesim::report::{answers_json, sweep_text};
 use routesim::sweep::{
-    Answer, CellAnswer, Effort, Ended, Execution, ExecutionSpec, Grid, Manifest, Observer, Pool,
-    StopFlag,
+    Answer, CellAnswer, Effort, Ended, Execution, ExecutionSpec, Grid, Identity, Manifest,
+    Observer, Plan, Pool, StopFlag,
 };
 use routesim::tables::{
     Frame, RunIndex, RunRow, RunsReader, results_frame, runs_frame, side_by_side, stacked,
@@ -81,7 +81,10 @@ fn table(grid: &Grid, rows: &[RunRow]) -> Frame {
 
 /// The answers of a table of runs.
 fn answers(grid: &Grid, runs: &Frame) -> Vec<Answer> {
-    let cells = CellAnswer::read(grid, 0..grid.num_cells(), &RunsReader::new(runs)).unwrap();
+    let wanted = vec![grid.manifest.seeds.len(); grid.num_cells()];
+    let plan = Plan::new(grid, &Identity::of(grid).unwrap(), &wanted);
+    let runs = RunsReader::new(runs);
+    let cells = CellAnswer::read(grid, &plan, 0..grid.num_cells(), &runs).unwrap();
     Answer::of(grid, cells)
 }
 

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "sweep")]
 mod batches;
+mod capacity;
 #[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]

@@ -316,8 +316,10 @@ fn an_interrupt_keeps_what_is_done_and_leaves_no_draft() {
     let files = fs::read_dir(folder.join("out")).unwrap();
     let mut files: Vec<String> =
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    // Where the signal comes before the first run began there are none.
+    files.retain(|name| name != "parts");
     files.sort();
-    assert_eq!(files, ["events", "parts", "plan.json", "specs", "store.json"]);
+    assert_eq!(files, ["events", "plan.json", "specs", "store.json"]);
 }
 
 #[cfg(unix)]

@@ -81,7 +81,7 @@ impl Call<'_> {
             "manifest_sha256": manifest_sha256,
             "engine": job.fingerprint,
             "cells": job.grid.num_cells(),
-            "runs": job.grid.num_runs(),
+            "runs": job.plan.len(),
             "calls": calls,
         });
         drop(job.store.keep_plan(&plan));

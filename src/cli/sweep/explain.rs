@@ -10,6 +10,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::print;
 use crate::store::{Index, RunId};
 use crate::sweep::{Difference, nearest, run_id};
+use crate::tables::RunIndex;
 
 /// Says what a run or a cell depends on, whether it is done, and what sets it apart from those
 /// that are.
@@ -27,10 +28,9 @@ pub(super) fn explain(place: &Where, id: &str) -> Result<Exit, CliError> {
 
 /// Returns the cell of the grid that an id or a label stands for, and the seed of a run.
 fn find(job: &Job, id: &str) -> Option<(usize, Option<u64>)> {
-    let seeds = &job.grid.manifest.seeds;
-    let run = RunId::parse(id).and_then(|id| job.plan.run_ids().position(|own| own == id));
-    if let Some(run) = run {
-        return Some((run / seeds.len(), Some(seeds[run % seeds.len()])));
+    let run = RunId::parse(id).and_then(|id| job.plan.runs().find(|(_, own)| *own == id));
+    if let Some((RunIndex { cell, seed }, _)) = run {
+        return Some((cell, Some(job.grid.manifest.seeds[seed])));
     }
     let cells = job.grid.cells().iter().enumerate();
     let named = |(place, cell): &(usize, &crate::sweep::Cell)| {

@@ -52,7 +52,7 @@ impl Job {
         if known.is_empty() {
             return Vec::new();
         }
-        let runs = self.grid.runs().zip(self.plan.run_ids());
+        let runs = self.plan.runs();
         let failed = runs.filter_map(|(index, id)| Some((index, known.get(&id)?)));
         let failed = failed.filter(|(_, run)| !is_done(run.run_id) && !is_of_machine(run));
         failed.map(|(index, run)| self.row(index, run)).collect()

@@ -1,18 +1,18 @@
 //! A manifest, its grid and its store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{ManifestArgs, Where};
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
-use crate::cli::results::ResultFiles;
+use crate::cli::results::{Asked, ResultFiles};
 use crate::cli::signals::{watch_interrupt, watch_stop};
 use crate::store::{Damaged, Index, RunId, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
-    Ended, Execution, ExecutionSpec, Grid, GridError, Identity, LongTableError, Manifest,
-    ManifestError, Plan, Pool, RunFiles, StopFlag, engine_fingerprint,
+    Ended, Execution, ExecutionSpec, Grid, GridError, Identity, Known, LongTableError, Manifest,
+    ManifestError, Plan, Pool, RunFiles, Shard, StopFlag, Wanted, engine_fingerprint,
 };
 use crate::tables::{Detail, RunIndex, RunRow, TableError, TimingRow};
 
@@ -24,7 +24,9 @@ use super::provenance::Inputs;
 pub(super) struct Job {
     pub(super) grid: Grid,
     pub(super) identity: Identity,
+    /// The runs that are wanted, as far as is known.
     pub(super) plan: Plan,
+    pub(super) wanted: Wanted,
     pub(super) store: Store,
     pub(super) fingerprint: String,
     /// What the results were made from.
@@ -42,6 +44,7 @@ pub(super) struct How<'a> {
 }
 
 /// What came of an execution.
+#[derive(Default)]
 pub(super) struct Executed {
     pub(super) ended: Ended,
     /// Whether somebody asked to stop.
@@ -53,6 +56,19 @@ pub(super) struct Executed {
     pub(super) timed_out: Vec<RunRow>,
     /// What each took, in the order of the grid.
     pub(super) timings: Vec<TimingRow>,
+}
+
+impl Executed {
+    /// Adds what came of the next one.
+    pub(super) fn add(&mut self, next: Self) {
+        self.ended.ran += next.ended.ran;
+        self.ended.failed += next.ended.failed;
+        self.ended.left = next.ended.left;
+        self.stopped = next.stopped;
+        self.failed.extend(next.failed);
+        self.timed_out.extend(next.timed_out);
+        self.timings.extend(next.timings);
+    }
 }
 
 /// Loads a manifest and what it names, and says what there is to say of it.
@@ -83,8 +99,9 @@ impl Job {
             (Self::plan(place, grid, store.clone()), index.join())
         });
         let index = index.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let job = job?;
+        let mut job = job?;
         let index = job.without_lacking(index);
+        job.want_more()?;
         Ok((job, index))
     }
 
@@ -95,15 +112,56 @@ impl Job {
 
     fn plan(place: &Where, grid: Grid, store: Store) -> Result<Self, CliError> {
         let identity = Identity::of(&grid)?;
-        let plan = Plan::new(&grid, &identity);
+        let (stored, failed) = (Stored::default(), BTreeSet::new());
+        let known = Known { grid: &grid, identity: &identity, stored: &stored, failed: &failed };
+        let wanted = Wanted::of(&known, Shard::WHOLE)?;
+        let plan = Plan::new(&grid, &identity, &wanted.seeds);
         let inputs = Inputs::of(&grid, &identity, &place.manifest.manifest);
-        Ok(Self { grid, identity, plan, store, fingerprint: engine_fingerprint(), inputs })
+        let fingerprint = engine_fingerprint();
+        Ok(Self { grid, identity, plan, wanted, store, fingerprint, inputs })
+    }
+
+    /// Returns whether which runs are wanted depends on what others gave.
+    pub(super) fn is_sequential(&self) -> bool {
+        self.grid.manifest.capacity.is_some()
+    }
+
+    /// Finds out which runs are wanted, going by those that are done and those that fail.
+    pub(super) fn want(
+        &mut self,
+        stored: &Stored,
+        failed: &BTreeSet<RunId>,
+        shard: Shard,
+    ) -> Result<(), CliError> {
+        if !self.is_sequential() {
+            return Ok(());
+        }
+        let known = Known { grid: &self.grid, identity: &self.identity, stored, failed };
+        self.wanted = Wanted::of(&known, shard)?;
+        self.plan = Plan::new(&self.grid, &self.identity, &self.wanted.seeds);
+        Ok(())
+    }
+
+    /// Does as [`want`](Self::want) with all that is kept.
+    fn want_more(&mut self) -> Result<(), CliError> {
+        if !self.is_sequential() {
+            return Ok(());
+        }
+        let stored = self.read_again()?;
+        let failed = self.known_failures()?.keys().copied().collect();
+        self.want(&stored, &failed, Shard::WHOLE)
     }
 
     /// Reads the finished runs and says what is wrong with their files.
     pub(super) fn read(&self) -> Result<Stored, CliError> {
-        let mut stored = self.store.read(&self.fingerprint)?;
+        let stored = self.read_again()?;
         self.tell(&stored.damaged, &stored.others, &stored.strangers);
+        Ok(stored)
+    }
+
+    /// Reads the finished runs; what is wrong with their files was told before.
+    pub(super) fn read_again(&self) -> Result<Stored, CliError> {
+        let mut stored = self.store.read(&self.fingerprint)?;
         stored.require(&Detail::asked(self.grid.manifest.output))?;
         stored.retain(|run_id| self.has_files(run_id));
         Ok(stored)
@@ -135,12 +193,14 @@ impl Job {
 
     /// Opens the files of the results.
     pub(super) fn result_files(&self) -> Result<ResultFiles, CliError> {
-        ResultFiles::create(self.store.root(), &Detail::asked(self.grid.manifest.output))
+        let details = Detail::asked(self.grid.manifest.output);
+        let asked = Asked { details, capacity: self.grid.manifest.capacity.is_some() };
+        ResultFiles::create(self.store.root(), &asked)
     }
 
     /// Starts the threads that execute runs.
     pub(super) fn pool(&self, threads: usize) -> Result<Pool, CliError> {
-        let files = RunFiles::new(&self.store, &self.fingerprint, &self.grid, &self.plan);
+        let files = RunFiles::new(&self.store, &self.fingerprint, &self.grid, &self.identity);
         Ok(Pool::new(threads).map_err(CliError::new)?.keeping(files))
     }
 
@@ -195,6 +255,7 @@ impl Job {
             done_before: how.done_before,
             max_failures: how.spec.max_failures.map(|most| most.of(num_runs)),
             threads: pool.threads(),
+            is_part: self.is_sequential(),
         };
         let tracker = Tracker::start(how.progress, &work);
         let told = tracker.clone();
@@ -237,7 +298,7 @@ impl Job {
     /// Gives timings the ids of their runs, in the order of the grid.
     fn with_ids(&self, mut timings: Vec<(RunIndex, TimingRow)>) -> Vec<TimingRow> {
         timings.sort_by_key(|(run, _)| *run);
-        let mut ids = self.grid.runs().zip(self.plan.run_ids());
+        let mut ids = self.plan.runs();
         let named = |(run, timing): (RunIndex, TimingRow)| {
             let id = ids.find(|(own, _)| *own == run).map(|(_, id)| id.to_string());
             TimingRow { run_id: id.unwrap_or_default(), ..timing }

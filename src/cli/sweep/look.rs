@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use crate::store::{FailedRun, Index, RunId, Store};
-use crate::sweep::{Balance, Expansion, Grid, Shard};
+use crate::sweep::{Balance, Expansion, Shard};
+use crate::tables::RunIndex;
 
 use super::estimate::Cost;
 use super::events::{at_work, processes};
@@ -21,7 +22,7 @@ pub(super) fn plan(place: &Where, list: bool) -> Result<Exit, CliError> {
     let (job, index) = Job::open_with_index(place)?;
     let grid = &job.grid;
     grid.check_ends()?;
-    let mut text = format!("{}: {}\n", grid.manifest.name, shape(grid));
+    let mut text = format!("{}: {}\n", grid.manifest.name, shape(&job));
     let mut say = |line: String| writeln!(text, "{line}").expect("a string takes all");
     for expansion in &grid.expansions {
         say(expansion_text(expansion));
@@ -29,9 +30,10 @@ pub(super) fn plan(place: &Where, list: bool) -> Result<Exit, CliError> {
     for source in grid.describe_sources() {
         say(format!("requests: {source}"));
     }
-    let seeds = grid.manifest.seeds.len() as f64;
-    let requests: f64 = (0..grid.num_cells()).map(|cell| grid.requests_of(cell) * seeds).sum();
-    say(format!("simulated requests: about {requests:.0}"));
+    let of_cell = |cell| grid.requests_of(cell) * job.plan.num_seeds(cell) as f64;
+    let requests: f64 = (0..grid.num_cells()).map(of_cell).sum();
+    let so_far = if job.is_sequential() { ", of the runs that are known to be wanted" } else { "" };
+    say(format!("simulated requests: about {requests:.0}{so_far}"));
     let is_done = |run_id: RunId| index.has_run(run_id);
     let to_do = job.plan.to_do(grid, (Shard::WHOLE, Balance::Runs), is_done);
     let far = Far::of(&job, &index)?;
@@ -40,7 +42,8 @@ pub(super) fn plan(place: &Where, list: bool) -> Result<Exit, CliError> {
     if let Some(cost) = Cost::of(grid, &to_do)? {
         say(cost_text(&cost, far.done > 0));
     }
-    let most = grid.runs().filter(|run| run.seed == 0).map(|run| grid.estimated_bytes(run)).max();
+    let first = |cell| grid.estimated_bytes(RunIndex { cell, seed: 0 });
+    let most = (0..grid.num_cells()).map(first).max();
     let megabytes = most.unwrap_or(0).div_ceil(1_000_000);
     say(format!("memory: about {megabytes} MB at most for the largest run"));
     for config in &grid.manifest.configs {
@@ -87,9 +90,23 @@ fn bytes(bytes: f64) -> String {
     }
 }
 
-/// `7 cells × 5 seeds = 35 runs`.
-pub(super) fn shape(grid: &Grid) -> String {
+/// `7 cells × 5 seeds = 35 runs`; of searches, as nobody knows how many it will be, `7 searches in
+/// 245 cells, up to 80 seeds; 35 runs`.
+pub(super) fn shape(job: &Job) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let grid = &job.grid;
+    if job.is_sequential() {
+        let searches = match grid.lines().len() {
+            1 => "1 search".to_owned(),
+            several => format!("{several} searches"),
+        };
+        return format!(
+            "{searches} in {}, up to {}; {}",
+            count(grid.num_cells(), "cell"),
+            count(grid.manifest.seeds.len(), "seed"),
+            count(job.plan.len(), "run"),
+        );
+    }
     format!(
         "{} × {} = {}",
         count(grid.num_cells(), "cell"),

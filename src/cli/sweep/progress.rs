@@ -51,6 +51,8 @@ pub(super) struct Work<'a> {
     pub(super) max_failures: Option<usize>,
     /// Threads to execute them.
     pub(super) threads: usize,
+    /// Whether others may follow, or came before, as in a search.
+    pub(super) is_part: bool,
 }
 
 #[derive(Debug)]
@@ -120,7 +122,7 @@ impl Tracker {
                 });
                 remark(&state.event("started", &facts));
             }
-            Show::Lines | Show::Start if state.runs >= FEWEST_TO_TELL => {
+            Show::Lines | Show::Start if state.runs >= FEWEST_TO_TELL && !work.is_part => {
                 remark(&format!("{}: {} runs", state.name, state.runs));
             }
             Show::Bar(_) | Show::Lines | Show::Start | Show::Nothing => {}

@@ -135,7 +135,7 @@ pub(super) fn provenance(
         "host": host(),
         "argv": std::env::args().collect::<Vec<_>>(),
         "cells": grid.num_cells(),
-        "runs": grid.num_runs(),
+        "runs": job.plan.len(),
         "failed_runs": failed,
         "missing_runs": missing,
         "requests": grid.describe_sources(),

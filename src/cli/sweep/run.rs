@@ -1,10 +1,13 @@
 //! Running a manifest, or what is left of it, and the tables of all.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::events::{Call, EventLog};
 use super::failures::{Failures, is_of_machine};
 use super::job::{Executed, How, Job};
+use super::look::shape;
+use super::progress::ProgressArg;
 use super::provenance::{Clock, metadata, provenance};
 use super::show::{Made, failures, show};
 use super::{MergeArgs, RunArgs};
@@ -12,8 +15,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{OutputFile, remark};
 use crate::cli::results::are_current;
 use crate::cli::signals::{nothing_written, watch_interrupt};
-use crate::sweep::{ExecutionSpec, Gathered, Shard};
-use crate::tables::{RunRow, TimingRow, timing_frame, write_parquet};
+use crate::store::{RunId, Stored};
+use crate::sweep::{Balance, ExecutionSpec, Gathered, Pool, Shard};
+use crate::tables::{RunIndex, RunRow, TimingRow, timing_frame, write_parquet};
 
 /// Runs what is not done yet.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
@@ -26,41 +30,18 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
 fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
     let shard = args.shard.map_or(Ok(Shard::WHOLE), super::shard::resolve)?;
     watch_interrupt(nothing_written);
-    let job = Job::open(&args.place())?;
+    let mut job = Job::open(&args.place())?;
     // A folder that can't be written is found before the work.
     job.store.claim(&job.grid.manifest.name)?;
-    let part = (shard, args.balance.into());
-    let is_new = |is_done: bool| args.fresh || !is_done;
-    // The results are for the tables, which a shard does not make.
-    let (stored, to_do) = if shard == Shard::WHOLE {
-        let stored = job.read()?;
-        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.has_run(id)));
-        (Some(stored).filter(|_| to_do.is_empty()), to_do)
-    } else {
-        let index = job.index()?;
-        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.has_run(id)));
-        (None, to_do)
-    };
+    let (stored, to_do) = to_do(&mut job, args, shard)?;
     let is_current = to_do.is_empty() && has_current_tables(&job);
     let files = (shard == Shard::WHOLE && !is_current).then(|| job.result_files());
     let files = files.transpose()?;
-    let own = job.plan.to_do(&job.grid, part, |_| false).len();
-    let done_before = own - to_do.len();
-    if done_before > 0 {
-        remark(&format!("{done_before} of {own} runs were done before"));
-    }
     let pool = job.pool(args.threads.map_or(0, usize::from))?;
     let clock = Clock::start();
-    let spec = execution(args, &job.grid.manifest.execution);
-    let to_do_now = to_do.len();
-    let (command, manifest) = ("run", args.manifest.as_path());
-    let call = Call { command, manifest, shard, to_do: to_do_now, done_before };
-    call.keep(&job);
-    if to_do_now > 0 {
-        log.start(&job, &call);
-    }
-    let how = How { spec: &spec, progress: args.progress, done_before, log };
-    let executed = job.execute(&pool, how, &to_do)?;
+    let work = Work { args, shard, log, pool: &pool };
+    let executed = work.execute(&mut job, to_do)?;
+    let own = own_runs(&job, args, shard);
     let (ended, folder) = (executed.ended, job.store.root().display());
     let done = own - ended.left - ended.failed;
     if ended.left > 0 && executed.stopped {
@@ -77,7 +58,7 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
         let all_well = ended.failed + ended.left == 0;
         return Ok(if all_well { Exit::Success } else { Exit::FailedRuns });
     }
-    let stored = stored.map_or_else(|| job.read(), Ok)?;
+    let stored = stored.filter(|_| ended.ran == 0).map_or_else(|| job.read(), Ok)?;
     // Those of this time are known by now, too.
     let failed = job.failed_rows(&job.known_failures()?, |id| stored.has_results(id));
     let gathered = Gathered::new(&job.grid, &job.plan, &stored, &failed);
@@ -88,6 +69,90 @@ fn run_and_tell(args: &RunArgs, log: &EventLog) -> Result<Exit, CliError> {
     // The answer comes before a word on a full disk.
     timed?;
     Ok(exit)
+}
+
+/// Returns the runs that are to be done, and what was read to find out, if results were.
+fn to_do(
+    job: &mut Job,
+    args: &RunArgs,
+    shard: Shard,
+) -> Result<(Option<Stored>, Vec<RunIndex>), CliError> {
+    let part = part(job, args, shard);
+    let is_new = |is_done: bool| args.fresh || !is_done;
+    // The results are for the tables, which a shard does not make.
+    if shard == Shard::WHOLE || job.is_sequential() {
+        let stored = job.read()?;
+        if !args.fresh {
+            job.want(&stored, &BTreeSet::new(), shard)?;
+        }
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.has_run(id)));
+        Ok((Some(stored), to_do))
+    } else {
+        let index = job.index()?;
+        let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(index.has_run(id)));
+        Ok((None, to_do))
+    }
+}
+
+/// The part of the plan that a shard does: all of it where the plan is of the shard already.
+fn part(job: &Job, args: &RunArgs, shard: Shard) -> (Shard, Balance) {
+    let shard = if job.is_sequential() { Shard::WHOLE } else { shard };
+    (shard, args.balance.into())
+}
+
+fn own_runs(job: &Job, args: &RunArgs, shard: Shard) -> usize {
+    job.plan.to_do(&job.grid, part(job, args, shard), |_| false).len()
+}
+
+/// What one call is to do.
+struct Work<'a> {
+    args: &'a RunArgs,
+    shard: Shard,
+    log: &'a EventLog,
+    pool: &'a Pool,
+}
+
+impl Work<'_> {
+    /// Executes runs, and those that are wanted once their results are known.
+    fn execute(&self, job: &mut Job, mut to_do: Vec<RunIndex>) -> Result<Executed, CliError> {
+        let Self { args, shard, log, pool } = *self;
+        let spec = execution(args, &job.grid.manifest.execution);
+        let own = own_runs(job, args, shard);
+        let mut done_before = own - to_do.len();
+        if done_before > 0 {
+            remark(&format!("{done_before} of {own} runs were done before"));
+        }
+        let (command, manifest) = ("run", args.manifest.as_path());
+        let call = Call { command, manifest, shard, to_do: to_do.len(), done_before };
+        call.keep(job);
+        if !to_do.is_empty() {
+            log.start(job, &call);
+            if job.is_sequential() && args.progress == ProgressArg::Auto {
+                remark(&shape(job));
+            }
+        }
+        let mut all = Executed::default();
+        let mut failed = BTreeSet::new();
+        loop {
+            let how = How { spec: &spec, progress: args.progress, done_before, log };
+            let executed = job.execute(pool, how, &to_do)?;
+            let lost = executed.failed.iter().chain(&executed.timed_out);
+            failed.extend(lost.map(|row| job.identity.run_id(row.index.cell, row.seed)));
+            let goes_on = job.is_sequential() && !to_do.is_empty() && executed.ended.left == 0;
+            all.add(executed);
+            if !goes_on {
+                return Ok(all);
+            }
+            let stored = job.read_again()?;
+            job.want(&stored, &failed, shard)?;
+            let is_known = |id: RunId| stored.has_run(id) || failed.contains(&id);
+            to_do = job.plan.to_do(&job.grid, part(job, args, shard), is_known);
+            done_before = job.plan.len() - to_do.len();
+            if to_do.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
 }
 
 /// How runs are executed: as the manifest says, unless the command line says something else.
@@ -142,9 +207,10 @@ fn told(row: &RunRow) -> (String, u64, Option<&String>) {
 pub(super) fn merge(args: &MergeArgs) -> Result<Exit, CliError> {
     watch_interrupt(nothing_written);
     let clock = Clock::start();
-    let job = Job::open(&args.place)?;
+    let mut job = Job::open(&args.place)?;
     let stored = job.read()?;
     let known = job.known_failures()?;
+    job.want(&stored, &known.keys().copied().collect(), Shard::WHOLE)?;
     let failed = job.failed_rows(&known, |run_id| stored.has_results(run_id));
     let gathered = Gathered::new(&job.grid, &job.plan, &stored, &failed);
     if gathered.missing() > 0 && !args.allow_partial {

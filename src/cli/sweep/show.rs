@@ -8,9 +8,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{print, print_with, remark};
 use crate::cli::results::{Likes, ResultFiles, ResultWriters};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
-use crate::report::{answers_json, sweep_text};
+use crate::report::{answers_json, capacities_json, capacities_text, sweep_text};
 use crate::store::Stored;
-use crate::sweep::{Answer, Block, CellAnswer, Gathered, Grid};
+use crate::sweep::{Answer, Block, CellAnswer, Gathered, Grid, capacities_frame};
 use crate::tables::{
     Frame, RunFacts, RunsReader, TableError, cells_frame, wide_cells_frame, write_csv,
     write_csv_rows,
@@ -51,10 +51,13 @@ pub(super) fn show(
     let mut written = Ok(());
     for block in gathered.blocks() {
         let mut block = block?;
-        seen.add(grid, &block)?;
+        seen.add(job, &block)?;
         if let (Some(writers), Ok(())) = (&mut writers, &written) {
             written = write(grid, writers, &mut block);
         }
+    }
+    if let (Some(writers), Ok(())) = (&mut writers, &written) {
+        written = write_capacities(job, writers);
     }
     let seconds = made.clock.seconds();
     let counts = (seen.failed, gathered.missing());
@@ -65,11 +68,9 @@ pub(super) fn show(
             writers.finish(&grid.manifest.text, provenance)
         }
     });
-    let answers = Answer::of(grid, std::mem::take(&mut seen.cells));
     match format {
-        Format::Text => print(&sweep_text(grid, &answers))?,
-        Format::Json => print(&format!("{:#}\n", answers_json(grid, &answers)))?,
         Format::Csv => print_cells(grid, gathered)?,
+        Format::Text | Format::Json => print(&answer(job, &mut seen, format))?,
     }
     written?;
     seen.warn();
@@ -78,7 +79,7 @@ pub(super) fn show(
         0 => String::new(),
         missing => format!(", {missing} of them missing"),
     };
-    remark(&format!("{}{of} in {seconds:.1} s; tables in {folder}", shape(grid)));
+    remark(&format!("{}{of} in {seconds:.1} s; tables in {folder}", shape(job)));
     let told = seen.told.iter();
     failures(told.map(|run| (run.cell_label.clone(), run.seed, run.error.as_ref())));
     if seen.failed > seen.told.len() {
@@ -89,10 +90,35 @@ pub(super) fn show(
     Ok(if all_well { Exit::Success } else { Exit::FailedRuns })
 }
 
+/// The answer: what searches found, or how far each algorithm holds along the rates of the grid.
+fn answer(job: &Job, seen: &mut Seen, format: Format) -> String {
+    let (grid, capacities) = (&job.grid, &job.wanted.capacities);
+    if job.is_sequential() {
+        return match format {
+            Format::Json => format!("{:#}\n", capacities_json(grid, capacities)),
+            Format::Text | Format::Csv => capacities_text(grid, capacities),
+        };
+    }
+    let answers = Answer::of(grid, std::mem::take(&mut seen.cells));
+    match format {
+        Format::Json => format!("{:#}\n", answers_json(grid, &answers)),
+        Format::Text | Format::Csv => sweep_text(grid, &answers),
+    }
+}
+
+fn write_capacities(job: &Job, writers: &mut ResultWriters<'_>) -> Result<(), CliError> {
+    if !job.is_sequential() {
+        return Ok(());
+    }
+    let mut capacities = capacities_frame(&job.grid, &job.wanted.capacities)?;
+    writers.add_capacities(&mut capacities, &metadata(&job.grid, &job.inputs))
+}
+
 impl Seen {
-    fn add(&mut self, grid: &Grid, block: &Block) -> Result<(), TableError> {
+    fn add(&mut self, job: &Job, block: &Block) -> Result<(), TableError> {
         let reader = RunsReader::new(&block.runs);
-        self.cells.extend(CellAnswer::read(grid, block.cells.clone(), &reader)?);
+        let cells = block.cells.clone();
+        self.cells.extend(CellAnswer::read(&job.grid, &job.plan, cells, &reader)?);
         let runs = reader.all()?;
         let (_, failed) = runs.by_status()?;
         self.failed += failed.len();

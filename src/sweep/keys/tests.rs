@@ -53,6 +53,10 @@ fn around(path: &str) -> Value {
     if of_trace.iter().any(|key| path == format!("workload.{key}")) {
         document["workload"] = json!({ "trace": "t.jsonl" });
     }
+    if path.starts_with("capacity.") {
+        document["grid"]["seeds"] = json!(3);
+        document["capacity"] = json!({});
+    }
     document
 }
 
@@ -129,11 +133,14 @@ fn pointer(path: &str) -> String {
 }
 
 /// All that the keys with defaults decide.
-fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, GateSpec) {
+fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, String, GateSpec) {
     let workload = Document::of("workload", manifest.workload.clone());
     let read = |root: &mut Table<'_>| root.section("workload", WorkloadSpec::read).flatten();
     let max_cells = manifest.grids.iter().map(|grid| grid.max_cells).collect();
-    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), manifest.gate.clone())
+    let capacity = manifest.capacity.as_ref();
+    let capacity = capacity.map(|own| (&own.over, own.relative_width, own.max_seeds));
+    let capacity = format!("{capacity:?}");
+    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), capacity, manifest.gate.clone())
 }
 
 #[test]

@@ -51,6 +51,8 @@ impl Manifest {
             name: read.name,
             configs,
             seeds: read.seeds,
+            first_seeds: read.first_seeds,
+            capacity: read.capacity,
             execution: read.execution,
             output: read.output,
             gate: read.gate,

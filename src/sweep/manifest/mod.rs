@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
-use crate::document::{Document, Faults, Item, Table, Value};
+use crate::document::{Document, Faults, Item, Table, Value, did_you_mean};
 use crate::gate::GateSpec;
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
+use crate::sweep::capacity::{CapacitySpec, FEWEST_SEEDS};
 use crate::sweep::output_spec::read_output;
 use crate::sweep::run_spec::ExecutionSpec;
 
@@ -43,8 +44,12 @@ pub struct Manifest {
     pub name: String,
     /// Configs, each once, in the order in which they are named.
     pub configs: Vec<ConfigFile>,
-    /// Seeds.
+    /// Seeds: all that a cell may have.
     pub seeds: Vec<u64>,
+    /// How many of them every cell has, or, where seeds are added, begins with.
+    pub first_seeds: usize,
+    /// What is searched for, if anything.
+    pub capacity: Option<CapacitySpec>,
     /// How its runs are executed.
     pub execution: ExecutionSpec,
     /// What is kept of a run beside its numbers.
@@ -142,6 +147,8 @@ impl From<Faults> for ManifestError {
 struct Read {
     name: String,
     seeds: Vec<u64>,
+    first_seeds: usize,
+    capacity: Option<CapacitySpec>,
     grids: Vec<GridSpec>,
     set: Vec<Setter>,
     derive: Vec<Derived>,
@@ -181,9 +188,48 @@ fn read(root: &mut Table<'_>) -> Read {
     let execution = root.section("run", ExecutionSpec::read).unwrap_or_default();
     let output = root.section("output", read_output).unwrap_or_default();
     let gate = root.section("gate", GateSpec::read).unwrap_or_default();
-    let seeds = read_common_seeds(root, &grids);
+    let mut seeds = read_common_seeds(root, &grids);
+    let first_seeds = seeds.len();
+    let capacity = read_capacity(root, &grids, first_seeds);
+    add_seeds(&mut seeds, capacity.as_ref().map_or(0, |capacity| capacity.max_seeds));
     let name = name.unwrap_or_default();
-    Read { name, seeds, grids, set, derive, label, execution, output, gate }
+    Read { name, seeds, first_seeds, capacity, grids, set, derive, label, execution, output, gate }
+}
+
+/// Adds the seeds that follow the largest, until there are so many.
+fn add_seeds(seeds: &mut Vec<u64>, most: usize) {
+    let next = seeds.iter().max().map_or(0, |last| last + 1);
+    seeds.extend((next..).take(most.saturating_sub(seeds.len())));
+}
+
+/// Reads what is searched for, along an axis that every grid has.
+fn read_capacity(
+    root: &mut Table<'_>,
+    grids: &[GridSpec],
+    first_seeds: usize,
+) -> Option<CapacitySpec> {
+    let place = root.item("capacity")?.value();
+    let capacity = root.section("capacity", |table| CapacitySpec::read(table, place.clone()))?;
+    let over = &capacity.over;
+    for grid in grids {
+        let names: Vec<&str> = grid.axes().map(|axis| axis.name.as_str()).collect();
+        if matches!(over.as_str(), "config" | "algorithm") {
+            let hint = "numbers go up and down: `rate`, or an axis of [grid.axes]".to_owned();
+            root.fault_of(&place, format!("no capacity over `{over}`"), Some(hint));
+        } else if !names.contains(&over.as_str()) {
+            let hint = match over.as_str() {
+                "rate" => "add `rates` to [grid]: the search goes through some of them".to_owned(),
+                over => did_you_mean(over, &names),
+            };
+            root.fault_of(&place, format!("the grid has no axis `{over}`"), Some(hint));
+        }
+    }
+    if !grids.is_empty() && (first_seeds as u64) < FEWEST_SEEDS {
+        let hint = format!("an interval takes {FEWEST_SEEDS} or more; 10 are usual");
+        let message = format!("[capacity] with {first_seeds} of `grid.seeds`");
+        root.fault_of(&place, message, Some(hint));
+    }
+    Some(capacity)
 }
 
 /// Reports what is wrong with `[workload]` and `[slo]` as they are written, where no key is put into

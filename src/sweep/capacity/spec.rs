@@ -1,0 +1,73 @@
+//! The `[capacity]` table of a manifest: what is searched for, and how exactly.
+
+use crate::document::{Bounds, Table, Value};
+
+/// The bounds of `relative_width`.
+pub(in crate::sweep) const RELATIVE_WIDTH: Bounds = Bounds::Between(1e-4, 1.0);
+/// The width of an interval over its estimate, where the manifest does not say.
+pub(in crate::sweep) const USUAL_WIDTH: f64 = 0.05;
+/// The most seeds of a candidate, where the manifest does not say.
+pub(in crate::sweep) const USUAL_SEEDS: u64 = 80;
+/// An interval of fewer seeds says little.
+pub(in crate::sweep) const FEWEST_SEEDS: u64 = 3;
+pub(in crate::sweep) const MOST_SEEDS: u64 = 10_000;
+
+/// A search along an axis of the grid, for every combination of the others.
+#[derive(Clone, Debug)]
+pub struct CapacitySpec {
+    /// Name of the axis: its values are the candidates.
+    pub over: String,
+    /// Which end is looked for.
+    pub find: Find,
+    /// The width of the interval over the estimate at which the search ends.
+    pub relative_width: f64,
+    /// The most seeds of a candidate.
+    pub max_seeds: usize,
+    /// Where it was read.
+    pub(in crate::sweep) place: Value,
+}
+
+/// Which value of the axis is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// The highest that keeps the objectives: as of rates.
+    Highest,
+    /// The lowest that does: as of numbers of backends.
+    Lowest,
+}
+
+impl Find {
+    /// Every one, by its name in manifests.
+    pub(in crate::sweep) const ALL: [(&'static str, Self); 2] =
+        [("highest", Self::Highest), ("lowest", Self::Lowest)];
+}
+
+impl CapacitySpec {
+    /// Reads the table, which stands at `place`.
+    pub(in crate::sweep) fn read(table: &mut Table<'_>, place: Value) -> Self {
+        let over = table.text("over").unwrap_or_else(|| "rate".to_owned());
+        // More load is what fails, more of anything else is what helps.
+        let usual = if over == "rate" { Find::Highest } else { Find::Lowest };
+        let find = table.item("find").and_then(|item| {
+            let text = item.text()?;
+            let found = Find::ALL.iter().find(|(name, _)| *name == text);
+            if found.is_none() {
+                item.wrong("\"highest\" or \"lowest\"");
+            }
+            let found = found.map(|(_, find)| *find)?;
+            if over == "rate" && found == Find::Lowest {
+                item.fault("of rates the highest is searched for", None);
+            }
+            Some(found)
+        });
+        let relative_width = table.real("relative_width", RELATIVE_WIDTH);
+        let max_seeds = table.whole("max_seeds", FEWEST_SEEDS..=MOST_SEEDS);
+        Self {
+            over,
+            find: find.unwrap_or(usual),
+            relative_width: relative_width.unwrap_or(USUAL_WIDTH),
+            max_seeds: usize::try_from(max_seeds.unwrap_or(USUAL_SEEDS)).unwrap_or(usize::MAX),
+            place,
+        }
+    }
+}
