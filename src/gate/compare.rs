@@ -168,25 +168,26 @@ struct CellPair<'s> {
     rows: Vec<(usize, usize)>,
 }
 
+/// What equal cells have in common.
+type Key = for<'c> fn(&'c SideCell) -> (&'c str, &'c str);
+
 /// Pairs cells, in the order of the new ones.
 fn paired<'s>(new: &'s [SideCell], old: &'s [SideCell]) -> Vec<CellPair<'s>> {
     let mut partners: Vec<Option<(usize, PairedBy)>> = vec![None; new.len()];
     let mut taken = vec![false; old.len()];
     // Cells that differ in their names alone share an id: those of one name go together first.
-    let same: [(fn(&SideCell, &SideCell) -> bool, fn(&SideCell) -> &str, PairedBy); 3] = [
-        (|a, b| a.id == b.id && a.label == b.label, |cell| &cell.id, PairedBy::Id),
-        (|a, b| a.id == b.id, |cell| &cell.id, PairedBy::Id),
-        (|a, b| a.label == b.label, |cell| &cell.label, PairedBy::Label),
+    let keys: [(Key, PairedBy); 3] = [
+        (|cell| (&cell.id, &cell.label), PairedBy::Id),
+        (|cell| (&cell.id, ""), PairedBy::Id),
+        (|cell| (&cell.label, ""), PairedBy::Label),
     ];
-    for (is_same, key, by) in same {
-        let mut by_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (place, cell) in old.iter().enumerate().filter(|(place, _)| !taken[*place]) {
-            by_key.entry(key(cell)).or_default().push(place);
+    for (key, by) in keys {
+        let mut places: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+        for (place, cell) in old.iter().enumerate().rev().filter(|(place, _)| !taken[*place]) {
+            places.entry(key(cell)).or_default().push(place);
         }
         for (cell, partner) in new.iter().zip(&mut partners).filter(|(_, own)| own.is_none()) {
-            let places = by_key.get(key(cell)).into_iter().flatten();
-            let free = |place: &&usize| !taken[**place] && is_same(cell, &old[**place]);
-            if let Some(place) = places.copied().find(|place| free(&place)) {
+            if let Some(place) = places.get_mut(&key(cell)).and_then(Vec::pop) {
                 taken[place] = true;
                 *partner = Some((place, by));
             }

@@ -191,7 +191,7 @@ mod tests {
         let effects: Vec<(&str, f64)> =
             spec.metrics.iter().map(|own| (own.name, own.min_effect)).collect();
         assert_eq!(effects, [("e2e_p99_ms", 0.1), ("goodput_rps", 0.02)]);
-        assert_eq!(spec.risk, 0.01);
+        assert_eq!(spec.risk.to_string(), "0.01");
     }
 
     #[test]

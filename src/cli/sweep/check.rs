@@ -26,7 +26,7 @@ pub(super) struct CheckArgs {
     /// End with 4 when the runs do not say whether something is worse
     #[arg(long)]
     strict: bool,
-    /// Write it as tests of JUnit's XML, too
+    /// Write it as tests in the XML of `JUnit`, too
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Write it as Markdown, too

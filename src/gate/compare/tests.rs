@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use super::*;
 use crate::tables::sample::{Run, runs};
 use proptest::prelude::*;
@@ -15,7 +17,7 @@ fn cell<'a>(id: &'a str, label: &'a str, latency: f64, throughput: f64) -> Vec<R
         .map(|seed| {
             // Seeds differ by some 10 %, and what a change does to each by half a percent.
             let (luck, noise) = (f64::from(seed % 7), f64::from(seed * 3 % 5 - 2) / 800.0);
-            let noise = if latency == 1.0 { 0.0 } else { noise };
+            let noise = if latency.total_cmp(&1.0).is_eq() { 0.0 } else { noise };
             let values = vec![
                 Some((100.0 + 2.0 * luck) * latency * (1.0 + noise)),
                 Some((20.0 - 0.2 * luck) * throughput),
@@ -218,7 +220,7 @@ proptest! {
     #[test]
     fn turned_around_what_was_worse_is_better(latency in 0.9..1.1_f64, throughput in 0.9..1.1_f64) {
         let (old, new) = (cell("a", "A", 1.0, 1.0), cell("a", "A", latency, throughput));
-        let (there, back) = (compared(&[new.clone()], &[old.clone()]), compared(&[old], &[new]));
+        let (there, back) = (compared(from_ref(&new), from_ref(&old)), compared(from_ref(&old), from_ref(&new)));
         for (there, back) in there.changes().zip(back.changes()) {
             let turned = match there.1.verdict {
                 Verdict::Regression => Verdict::Improved,

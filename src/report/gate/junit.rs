@@ -1,4 +1,4 @@
-//! A check as tests of JUnit's XML, which every CI shows.
+//! A check as tests in the XML of `JUnit`, which every CI shows.
 
 use std::fmt::Write as _;
 
@@ -35,8 +35,8 @@ impl Element {
     }
 }
 
-/// Renders a check as JUnit's XML: a suite of a test for each metric of each cell, and one for the
-/// runs of each cell.
+/// Renders a check as the XML of `JUnit`: a suite of a test for each metric of each cell, and one
+/// for the runs of each cell.
 ///
 /// A regression is a failure, with `strict` what is inconclusive too, which else is skipped. Runs
 /// that failed or are missing on the new side are errors.

@@ -1,3 +1,6 @@
+use quick_xml::events::Event;
+use quick_xml::events::attributes::Attribute;
+
 use super::*;
 use crate::gate::{GateSpec, Judged, Source, compare};
 use crate::tables::sample::{Run, runs};
@@ -7,7 +10,8 @@ const METRICS: [&str; 2] = ["ttft_mean_ms", "throughput_rps"];
 /// A cell of eight seeds.
 fn cell<'a>(id: &'a str, label: &'a str, latency: f64) -> Vec<Run<'a>> {
     let row = |seed: i32| {
-        let noise = if latency == 1.0 { 0.0 } else { f64::from(seed % 3) / 1000.0 };
+        let noise =
+            if latency.total_cmp(&1.0).is_eq() { 0.0 } else { f64::from(seed % 3) / 1000.0 };
         let values = vec![Some(100.0 * latency + noise), Some(20.0)];
         (id, label, i64::from(seed), Some("ok"), values)
     };
@@ -121,21 +125,19 @@ fn programs_have_every_metric_and_null_where_nothing_is_known() {
 
 /// The attributes of every element of that name.
 fn elements(xml: &str, name: &str) -> Vec<Vec<(String, String)>> {
+    let attribute = |own: Attribute<'_>| {
+        let key = String::from_utf8(own.key.as_ref().to_vec()).unwrap();
+        let value = std::str::from_utf8(&own.value).unwrap();
+        (key, quick_xml::escape::unescape(value).unwrap().into_owned())
+    };
     let mut reader = quick_xml::Reader::from_str(xml);
     let mut found = Vec::new();
     loop {
         match reader.read_event().unwrap() {
-            quick_xml::events::Event::Start(tag) | quick_xml::events::Event::Empty(tag) => {
-                if tag.name().as_ref() == name.as_bytes() {
-                    let attribute = |own: quick_xml::events::attributes::Attribute<'_>| {
-                        let key = String::from_utf8(own.key.as_ref().to_vec()).unwrap();
-                        let raw = std::str::from_utf8(&own.value).unwrap().to_owned();
-                        (key, quick_xml::escape::unescape(&raw).unwrap().into_owned())
-                    };
-                    found.push(tag.attributes().map(|own| attribute(own.unwrap())).collect());
-                }
+            Event::Start(tag) | Event::Empty(tag) if tag.name().as_ref() == name.as_bytes() => {
+                found.push(tag.attributes().map(|own| attribute(own.unwrap())).collect());
             }
-            quick_xml::events::Event::Eof => return found,
+            Event::Eof => return found,
             _ => {}
         }
     }
