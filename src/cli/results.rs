@@ -21,13 +21,7 @@ pub(super) const MANIFEST: &str = "manifest.toml";
 pub(super) const LENGTHS: &str = "table_bytes";
 
 /// Name of the table of searches.
-const CAPACITY: &str = "capacity";
-
-/// Which tables there are beside those that every sweep has.
-pub(super) struct Asked {
-    pub(super) details: Vec<Detail>,
-    pub(super) capacity: bool,
-}
+pub(super) const CAPACITY: &str = "capacity";
 
 /// The files of a sweep's results, open but without their names.
 #[derive(Debug)]
@@ -36,8 +30,8 @@ pub(super) struct ResultFiles {
     cells: TwoFiles,
     wide: TwoFiles,
     long: Vec<(Detail, TwoFiles)>,
-    /// What searches found, if anything was searched for.
-    capacity: Option<TwoFiles>,
+    /// Tables that are written in one piece, by name.
+    whole: Vec<(&'static str, TwoFiles)>,
     manifest: OutputFile,
     provenance: OutputFile,
     folder: PathBuf,
@@ -59,6 +53,9 @@ pub(super) struct Likes<'a> {
     pub(super) cells: &'a Frame,
     pub(super) wide: &'a Frame,
 }
+
+/// Tables in one piece, each where a manifest asks for it.
+pub(super) const COMPARISONS: [&str; 2] = ["comparisons", "best"];
 
 type TableWriters = TwoWriters<Watched>;
 
@@ -127,15 +124,22 @@ impl TwoFiles {
 impl ResultFiles {
     /// Makes the folder and opens every file, so that a place that can't be written is found
     /// before the work.
-    pub(super) fn create(folder: &Path, asked: &Asked) -> Result<Self, CliError> {
+    pub(super) fn create(
+        folder: &Path,
+        details: &[Detail],
+        whole: &[&'static str],
+    ) -> Result<Self, CliError> {
         fs::create_dir_all(folder).map_err(|error| {
             CliError::new(format!("{}: cannot be made: {error}", folder.display()))
                 .hint("choose another folder with --out")
         })?;
         let long = |detail: &Detail| Ok((*detail, TwoFiles::create(folder, detail.name())?));
         Ok(Self {
-            long: asked.details.iter().map(long).collect::<Result<_, CliError>>()?,
-            capacity: asked.capacity.then(|| TwoFiles::create(folder, CAPACITY)).transpose()?,
+            long: details.iter().map(long).collect::<Result<_, CliError>>()?,
+            whole: whole
+                .iter()
+                .map(|name| Ok((*name, TwoFiles::create(folder, name)?)))
+                .collect::<Result<_, CliError>>()?,
             runs: TwoFiles::create(folder, "runs")?,
             cells: TwoFiles::create(folder, "cells")?,
             wide: TwoFiles::create(folder, "cells_wide")?,
@@ -169,9 +173,9 @@ impl ResultFiles {
     fn lengths(&self) -> Result<serde_json::Map<String, Value>, CliError> {
         let tables = [("runs", &self.runs), ("cells", &self.cells), ("cells_wide", &self.wide)];
         let long = self.long.iter().map(|(detail, files)| (detail.name(), files));
-        let capacity = self.capacity.iter().map(|files| (CAPACITY, files));
         let mut lengths = serde_json::Map::new();
-        for (name, table) in tables.into_iter().chain(long).chain(capacity) {
+        let whole = self.whole.iter().map(|(name, files)| (*name, files));
+        for (name, table) in tables.into_iter().chain(long).chain(whole) {
             lengths.insert(format!("{name}.parquet"), table.parquet.len()?.into());
             lengths.insert(format!("{name}.csv"), table.csv.len()?.into());
         }
@@ -218,16 +222,19 @@ impl ResultWriters<'_> {
         self.files.wide.write(&mut self.wide, wide)
     }
 
-    /// Writes the table of searches.
-    pub(super) fn add_capacities(
-        &mut self,
-        capacities: &mut Frame,
+    /// Writes a table that is in one piece.
+    pub(super) fn add_whole(
+        &self,
+        name: &str,
+        table: &mut Frame,
         metadata: &Metadata,
     ) -> Result<(), CliError> {
-        let Some(files) = &self.files.capacity else { return Ok(()) };
-        let mut writers = files.begin(capacities, metadata)?;
-        files.write(&mut writers, capacities)?;
-        files.finish(writers)
+        for (_, files) in self.files.whole.iter().filter(|(own, _)| *own == name) {
+            let mut writers = files.begin(table, metadata)?;
+            files.write(&mut writers, table)?;
+            files.finish(writers)?;
+        }
+        Ok(())
     }
 
     /// Ends the tables. Everything was written under other names, so that a full disk leaves what
@@ -248,14 +255,15 @@ impl ResultWriters<'_> {
         sync_folder(&files.folder);
         // Distributions of an earlier manifest are not those of these runs.
         let asked = |detail: &Detail| files.long.iter().any(|(own, _)| own == detail);
-        for detail in Detail::ALL.into_iter().filter(|detail| !asked(detail)) {
-            files.remove_table(detail.name())?;
+        let details = Detail::ALL.into_iter().filter(|detail| !asked(detail)).map(Detail::name);
+        let is_whole = |name: &&str| files.whole.iter().any(|(own, _)| own == name);
+        let others = COMPARISONS.into_iter().chain([CAPACITY]).filter(|name| !is_whole(name));
+        for name in details.chain(others) {
+            files.remove_table(name)?;
         }
-        if files.capacity.is_none() {
-            files.remove_table(CAPACITY)?;
-        }
-        let tables = [files.runs, files.cells, files.wide].into_iter().chain(files.capacity);
-        let tables = tables.chain(files.long.into_iter().map(|(_, files)| files));
+        let tables = [files.runs, files.cells, files.wide];
+        let tables = tables.into_iter().chain(files.long.into_iter().map(|(_, files)| files));
+        let tables = tables.chain(files.whole.into_iter().map(|(_, files)| files));
         let tables = tables.flat_map(|table| [table.parquet, table.csv]);
         for file in tables.chain([files.manifest]) {
             file.publish()?;

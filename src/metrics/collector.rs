@@ -24,7 +24,7 @@ impl<'s> Collector<'s> {
     /// Starts to collect a run of which `window` is measured, `planned` requests: room is made for
     /// these and no more.
     pub fn new(window: Window, planned: usize, slo: &'s SloSpec) -> Self {
-        Self { window, planned, slo, measured: Measured::new(planned), series: None }
+        Self { window, planned, slo, measured: Measured::new(window, planned), series: None }
     }
 
     /// Also keeps what `keep` asks for, of as many requests as were planned.
@@ -62,6 +62,7 @@ impl<'s> Collector<'s> {
         let measured = &mut self.measured;
         measured.queue_wait.push(scheduled.since(arrival).as_ps());
         measured.ttft.push(ttft.as_ps());
+        measured.halves.take(arrival, ttft);
         measured.e2e.push(e2e.as_ps());
         if let Some(tpot) = tpot {
             measured.tpot.push(tpot);

@@ -18,6 +18,7 @@ mod catalogue;
 mod collector;
 mod distribution;
 mod drawn;
+mod halves;
 mod latency;
 mod outcomes;
 mod series;
@@ -30,6 +31,7 @@ pub use distribution::{
     BATCHED, BatchMeans, Distributions, HISTOGRAMS, Keep, MOST_BATCHES, first_of_batch,
 };
 pub use drawn::Drawn;
+pub use halves::Halves;
 pub use latency::{Latency, MOST_EXACT, QuantileMethod};
 pub use outcomes::OutcomeCounts;
 pub use series::{MOST_INSTANTS, MOST_STATES, Series, most_instants};

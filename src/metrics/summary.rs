@@ -8,10 +8,12 @@ use serde::Serialize;
 use crate::engine::{RequestRecord, RunRecord};
 use crate::stats::{LogHistogram, SparseHistogram, coefficient_of_variation, jain_index};
 use crate::units::SimDuration;
+use crate::workload::Window;
 
 use super::STEADY_GROWTH;
 use super::distribution::{Batches, Distributions};
 use super::drawn::{Drawn, Draws};
+use super::halves::{HalfSums, Halves};
 use super::latency::{Latency, QuantileMethod, Values, Wanted};
 use super::outcomes::{OutcomeCounts, Tally};
 use super::slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
@@ -83,6 +85,9 @@ pub struct Summary {
     /// What the measured requests were, on average.
     #[serde(skip)]
     pub drawn: Drawn,
+    /// Mean TTFT of the two halves of the window.
+    #[serde(skip)]
+    pub ttft_halves: Halves,
     /// What is kept beside the numbers, when it was asked for.
     #[serde(skip)]
     pub distributions: Option<Box<Distributions>>,
@@ -146,6 +151,7 @@ pub(super) struct Measured {
     pub(super) completed_prompt_tokens: u64,
     pub(super) completed_output_tokens: u64,
     pub(super) draws: Draws,
+    pub(super) halves: HalfSums,
     /// Whether histograms are to be kept, and whether anything is.
     pub(super) keeps_histograms: bool,
     pub(super) keeps_any: bool,
@@ -155,8 +161,8 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Makes room for the latencies of that many requests.
-    pub(super) fn new(planned: usize) -> Self {
+    /// Makes room for the latencies of that many requests, measured over `window`.
+    pub(super) fn new(window: Window, planned: usize) -> Self {
         let method = QuantileMethod::of(planned);
         let values = || Values::new(method, planned);
         Self {
@@ -178,6 +184,7 @@ impl Measured {
             completed_prompt_tokens: 0,
             completed_output_tokens: 0,
             draws: Draws::default(),
+            halves: HalfSums::new(window),
             keeps_histograms: false,
             keeps_any: false,
             batches: None,
@@ -323,6 +330,7 @@ pub(super) fn summarise(
         events: run.events,
         diagnostics: run.diagnostics.iter().copied().collect(),
         drawn: measured.draws.means(),
+        ttft_halves: measured.halves.means(),
         distributions,
         all: measured.all.counts(),
         measured: measured.counts.counts(),

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::stats::CONFIDENCE;
 use crate::sweep::{Capacity, Find, Grid, Status};
 
 use super::SIGNALS;
@@ -25,7 +24,7 @@ pub fn capacities_text(grid: &Grid, capacities: &[Capacity]) -> String {
         Find::Highest => "Highest",
         Find::Lowest => "Lowest",
     };
-    let level = 100.0 * CONFIDENCE;
+    let level = 100.0 * grid.manifest.statistics.interval.confidence;
     line(
         &mut text,
         &format!("{what} {} that keeps the SLO, with its {level} % interval", spec.over),
@@ -62,7 +61,7 @@ pub fn capacities_json(grid: &Grid, capacities: &[Capacity]) -> Value {
         "name": grid.manifest.name,
         "signals": SIGNALS,
         "over": over,
-        "ci_level": CONFIDENCE,
+        "ci_level": grid.manifest.statistics.interval.confidence,
         "capacities": rows,
     })
 }

@@ -1,7 +1,7 @@
 //! A number over the seeds: its mean and how sure it is.
 
 use crate::metrics::{METRICS, Metric, Summary};
-use crate::stats::Estimate;
+use crate::stats::{Estimate, IntervalSpec};
 use crate::study::Run;
 
 use super::number::Style;
@@ -14,7 +14,7 @@ impl Shown {
     /// Estimates a number of the runs.
     pub(super) fn of(runs: &[Run], get: impl Fn(&Summary) -> Option<f64>) -> Self {
         let values: Option<Vec<f64>> = runs.iter().map(|run| get(&run.summary)).collect();
-        Self(values.and_then(|values| Estimate::of(&values)))
+        Self(values.and_then(|values| Estimate::of(&values, IntervalSpec::default())))
     }
 
     /// Estimates the metric of that column.
@@ -29,11 +29,9 @@ impl Shown {
     /// Shows mean ± half-width; "-" for what is not known.
     pub(super) fn show(self, style: Style) -> String {
         let mean = self.show_mean(style);
-        match self.0 {
-            Some(Estimate { mean: value, half_width: Some(half) }) => {
-                format!("{mean} ± {}", style.show_like(half, value))
-            }
-            _ => mean,
+        match self.half() {
+            Some((half, value)) => format!("{mean} ± {}", style.show_like(half, value)),
+            None => mean,
         }
     }
 
@@ -44,8 +42,14 @@ impl Shown {
 
     /// Shows the half-width alone, empty where there is none.
     pub(super) fn show_half(self, style: Style) -> String {
-        let half = self.0.and_then(|estimate| Some((estimate.half_width?, estimate.mean)));
-        half.map_or_else(String::new, |(half, mean)| format!("±{}", style.show_like(half, mean)))
+        let shown = |(half, mean)| format!("±{}", style.show_like(half, mean));
+        self.half().map_or_else(String::new, shown)
+    }
+
+    /// The half-width, and the mean that it is shown like.
+    fn half(self) -> Option<(f64, f64)> {
+        let estimate = self.0?;
+        Some((estimate.half_width()?, estimate.mean))
     }
 }
 

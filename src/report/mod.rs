@@ -7,6 +7,7 @@
 mod calibration;
 mod capacity;
 mod catalogue;
+mod contests;
 mod csv;
 mod estimate;
 mod fidelity;
@@ -20,6 +21,7 @@ mod text;
 pub use calibration::{CalibrationResults, Source};
 pub use capacity::{capacities_json, capacities_text};
 pub use catalogue::Catalogue;
+pub use contests::{contests_json, contests_text};
 pub use fidelity::FidelityResults;
 pub use gate::{check_json, check_junit, check_markdown, check_text, shell_quoted};
 pub use sweep::{answers_json, sweep_text};

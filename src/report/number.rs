@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use crate::document::Scalar;
+
 /// How a kind of number is shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
@@ -51,6 +53,12 @@ impl Style {
         let places = (self.places)((like * self.scale).abs());
         format!("{:.places$}", value * self.scale)
     }
+}
+
+/// Shows a share that somebody wrote as percent, without the last digits of its making: 99.9 %, not
+/// 99.90000000000001 %.
+pub(super) fn percent(share: f64) -> String {
+    format!("{} %", Scalar::Real((share * 1e8).round() / 1e6))
 }
 
 fn index(value: f64) -> usize {

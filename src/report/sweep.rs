@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use crate::document::Scalar;
 use crate::metrics::OutcomeCounts;
-use crate::stats::Estimate;
+use crate::stats::{Estimate, FEWEST_FOR_BCA, FEWEST_FOR_INTERVAL, IntervalMethod};
 use crate::sweep::{Answer, CellAnswer, Grid, TermAnswer};
+use crate::tables::{FEW_SEEDS, Flag};
 
 use super::SIGNALS;
+use super::number::percent;
 use super::table::TextTable;
 
 /// The version of the JSON answer.
@@ -31,6 +33,7 @@ pub fn sweep_text(grid: &Grid, answers: &[Answer]) -> String {
     for (index, of_scene) in scenes.iter().enumerate() {
         section(&mut text, grid, of_scene, index == 0);
     }
+    legend(&mut text, answers);
     let failed: usize = answers.iter().flat_map(|a| &a.cells).map(|cell| cell.num_failed).sum();
     if failed > 0 {
         let runs = if failed == 1 { "run" } else { "runs" };
@@ -132,6 +135,7 @@ fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
                 "limit_ms": term.limit.as_ms(),
                 "value_ms": estimate_json(answer.value_ms),
                 "lost": answer.lost,
+                "thin_tail": answer.thin_tail,
             })
         })
         .collect();
@@ -139,6 +143,7 @@ fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
         "label": cell.key.label,
         "rate_rps": cell.key.rate_rps,
         "steady": cell.steady,
+        "flags": cell.flags.iter().map(Flag::name).collect::<Vec<_>>(),
         "met": answer.has_slo.then_some(cell.met),
         "surely_met": answer.has_slo.then_some(cell.surely_met),
         "failed_runs": cell.num_failed,
@@ -157,10 +162,12 @@ fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
 }
 
 fn estimate_json(estimate: Option<Estimate>) -> Value {
-    estimate.map_or(
-        Value::Null,
-        |estimate| json!({ "mean": estimate.mean, "half_width": estimate.half_width }),
-    )
+    let shown = |estimate: Estimate| {
+        let (lo, hi) = (estimate.interval.map(|own| own.lo), estimate.interval.map(|own| own.hi));
+        let half_width = estimate.half_width();
+        json!({ "mean": estimate.mean, "half_width": half_width, "ci_lo": lo, "ci_hi": hi })
+    };
+    estimate.map_or(Value::Null, shown)
 }
 
 /// How far each algorithm holds on each fleet and workload.
@@ -213,10 +220,7 @@ fn held(answer: &Answer, at: Option<usize>) -> String {
 fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
     let setting = &answers[0].setting;
     let (cluster, slo) = (&setting.cluster, &setting.slo);
-    let seeds = match grid.manifest.seeds.len() {
-        1 => "one seed".to_owned(),
-        several => format!("means of {several} seeds, ± half of the 95 % t-interval"),
-    };
+    let seeds = seeds(grid);
     line(
         text,
         &format!(
@@ -232,7 +236,8 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
     if objectives.is_empty() {
         line(text, &format!("no SLO; {seeds}\n"));
         let title = "TTFT mean, ms (~ the backlog grows, inf: no request finished)";
-        curve(text, title, answers, |cell| cell.ttft_mean_ms, |_| false);
+        let title = Title { text: title, is_latency: true };
+        curve(text, &title, answers, |cell| cell.ttft_mean_ms, |_| Marks::default());
         return;
     }
     let objectives = objectives.join(" and ");
@@ -253,14 +258,84 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
     for (index, term) in slo.terms.iter().enumerate() {
         let name = term.to_string();
         let limit = term.limit.as_ms();
-        let late = |cell: &CellAnswer| {
-            let TermAnswer { value_ms, lost } = cell.terms[index];
-            lost || value_ms.is_some_and(|value| value.mean > limit)
+        let marks = |cell: &CellAnswer| {
+            let TermAnswer { value_ms, lost, thin_tail } = cell.terms[index];
+            let late = lost || value_ms.is_some_and(|value| value.mean > limit);
+            Marks { late, thin_tail }
         };
         let title = format!(
             "{name} by rate (! above {limit}, ~ the backlog grows, inf: among unfinished requests)"
         );
-        curve(text, &title, answers, |cell| cell.terms[index].value_ms, late);
+        let title = Title { text: &title, is_latency: false };
+        curve(text, &title, answers, |cell| cell.terms[index].value_ms, marks);
+    }
+}
+
+/// What a number of a cell is taken from.
+fn seeds(grid: &Grid) -> String {
+    let interval = grid.manifest.statistics.interval;
+    let num_seeds = grid.manifest.first_seeds;
+    if num_seeds == 1 {
+        return "one seed".to_owned();
+    }
+    if num_seeds < FEWEST_FOR_INTERVAL {
+        return format!("means of {num_seeds} seeds, too few for an interval");
+    }
+    let kind = match interval.method {
+        IntervalMethod::Bca if num_seeds >= FEWEST_FOR_BCA => "BCa interval",
+        IntervalMethod::Bca => "t-interval (BCa takes 20 seeds)",
+        IntervalMethod::Log => "interval (of times: lognormal)",
+        IntervalMethod::T => "t-interval",
+    };
+    let few =
+        if num_seeds < FEW_SEEDS { " (few: wide, and as good as their assumptions)" } else { "" };
+    let level = percent(interval.confidence);
+    let more = match grid.manifest.seeds.len() {
+        most if most > num_seeds => format!(" to {most}"),
+        _ => String::new(),
+    };
+    format!("means of {num_seeds}{more} seeds, ± half of the {level} {kind}{few}")
+}
+
+/// What a letter after a number stands for; the backlog has its own sign, few seeds stand above.
+const LETTERS: [(Flag, char, &str); 5] = [
+    (Flag::Warmup, 'w', "TTFT differs between the halves of the window: lengthen the warm-up"),
+    (Flag::Censored, 'c', "some requests did not finish; the latency is that of the others"),
+    (
+        Flag::ThinTail,
+        't',
+        "fewer than 100 requests of a run lie beyond the quantile: lengthen runs",
+    ),
+    (Flag::FailedSeeds, 'f', "runs failed; the number is that of the other seeds"),
+    (Flag::SameSeeds, '=', "every seed gave the same: nothing is known of the variance"),
+];
+
+/// The letters of a cell's number. That of a latency is of the requests that finished; an objective
+/// counts the others.
+fn letters(cell: &CellAnswer, is_latency: bool, thin_tail: bool) -> String {
+    let holds = |flag: Flag| match flag {
+        Flag::ThinTail => thin_tail,
+        Flag::Censored => is_latency && cell.flags.has(flag),
+        Flag::Saturated | Flag::Warmup | Flag::FailedSeeds | Flag::FewSeeds | Flag::SameSeeds => {
+            cell.flags.has(flag)
+        }
+    };
+    LETTERS.iter().filter(|(flag, ..)| holds(*flag)).map(|(_, letter, _)| *letter).collect()
+}
+
+/// Says what the letters mean that stand after numbers.
+fn legend(text: &mut String, answers: &[Answer]) {
+    let mut used = String::new();
+    for (answer, cell) in answers.iter().flat_map(|own| own.cells.iter().map(move |c| (own, c))) {
+        let thin_tail = cell.terms.iter().any(|term| term.thin_tail);
+        used.push_str(&letters(cell, !answer.has_slo, thin_tail));
+    }
+    let known = LETTERS.iter().filter(|(_, letter, _)| used.contains(*letter));
+    for (_, letter, meaning) in known.clone() {
+        line(text, &format!("{letter}  {meaning}"));
+    }
+    if known.count() > 0 {
+        line(text, "");
     }
 }
 
@@ -315,15 +390,30 @@ fn rate_columns(answer: &Answer) -> Vec<RateColumn> {
     columns
 }
 
+/// What a curve shows.
+struct Title<'t> {
+    text: &'t str,
+    /// Of requests that finished alone.
+    is_latency: bool,
+}
+
+/// What is to be said of a number of a curve.
+#[derive(Default)]
+struct Marks {
+    /// It is above its limit.
+    late: bool,
+    thin_tail: bool,
+}
+
 /// One statistic over the rates, a row per algorithm; empty where the grid has no such cell.
 fn curve(
     text: &mut String,
-    title: &str,
+    title: &Title<'_>,
     answers: &[Answer],
     get: impl Fn(&CellAnswer) -> Option<Estimate>,
-    late: impl Fn(&CellAnswer) -> bool,
+    marks: impl Fn(&CellAnswer) -> Marks,
 ) {
-    line(text, title);
+    line(text, title.text);
     let mut columns: BTreeMap<RateColumn, &CellAnswer> = BTreeMap::new();
     for answer in answers {
         for (column, cell) in rate_columns(answer).into_iter().zip(&answer.cells) {
@@ -346,9 +436,14 @@ fn curve(
             let Some(cell) = own.get(column) else { return String::new() };
             let value = get(cell).map_or_else(|| unknown(cell).to_owned(), shown_ms);
             let unsteady = if cell.steady { "" } else { " ~" };
-            let late = if late(cell) { " !" } else { "" };
+            let Marks { late, thin_tail } = marks(cell);
+            let late = if late { " !" } else { "" };
             let some = if is_part(cell) { " ?" } else { "" };
-            format!("{value}{unsteady}{late}{some}")
+            let letters = match letters(cell, title.is_latency, thin_tail) {
+                none if none.is_empty() => none,
+                letters => format!(" {letters}"),
+            };
+            format!("{value}{unsteady}{late}{some}{letters}")
         }));
         table.push(row);
     }
@@ -377,7 +472,7 @@ fn shown_ms(estimate: Estimate) -> String {
 
 fn shown(estimate: Estimate, scale: f64, digits: usize) -> String {
     let mean = estimate.mean * scale;
-    match estimate.half_width {
+    match estimate.half_width() {
         Some(half) => format!("{mean:.digits$} ±{:.digits$}", half * scale),
         None => format!("{mean:.digits$}"),
     }

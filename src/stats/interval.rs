@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Continuous as _, ContinuousCDF as _, StudentsT};
 
-use super::sample::{Sample, finite_moments};
+use super::sample::finite_moments;
 
 /// The ends of an interval, `lo` at most `hi`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,29 +39,8 @@ pub struct IntervalEstimate {
     pub interval: Interval,
 }
 
-/// The confidence level of every interval that is shown.
+/// The confidence of intervals where nothing else is asked for.
 pub const CONFIDENCE: f64 = 0.95;
-
-/// A mean and how sure it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Half the width of the t-interval at [`CONFIDENCE`]; none of one value, and none when all
-    /// values are equal: what changed nothing says nothing of the variance.
-    pub half_width: Option<f64>,
-}
-
-impl Estimate {
-    /// Estimates the mean of `values`, one per run; see [`t_interval`]. None when there are none
-    /// or one is not finite.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let sample = Sample::of(values)?;
-        let interval = t_interval(values, CONFIDENCE).filter(|_| sample.n_distinct > 1);
-        let half_width = interval.map(|interval| (interval.hi - interval.lo) / 2.0);
-        Some(Self { mean: sample.mean, half_width })
-    }
-}
 
 /// Returns the two-sided interval of the mean, mean ± t(n − 1) · sd / √n.
 ///

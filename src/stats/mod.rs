@@ -10,7 +10,9 @@
 mod batches;
 mod binomial;
 mod bootstrap;
+mod comparison;
 mod controls;
+mod estimate;
 mod gate;
 mod histogram;
 mod interval;
@@ -39,11 +41,13 @@ mod wilcoxon;
 
 pub use batches::{BatchMeans, Independence, OverlappingBatchMeans, lag1_correlation};
 pub use bootstrap::{Bootstrap, FEWEST_FOR_BCA, MOST_ENUMERATED};
+pub use comparison::{Comparison, ComparisonSpec, Standing, comparisons};
 pub use controls::{Control, Controlled, controlled};
+pub use estimate::{Estimate, FEWEST_FOR_INTERVAL, IntervalMethod, IntervalSpec, MeanInterval};
 pub use gate::{Better, GateTest, Margin, Scale, Verdict, gate_test, verdicts};
 pub use histogram::LogHistogram;
 pub use interval::{
-    CONFIDENCE, Estimate, Interval, IntervalEstimate, t_cdf, t_interval, t_lower_bound, t_quantile,
+    CONFIDENCE, Interval, IntervalEstimate, t_cdf, t_interval, t_lower_bound, t_quantile,
     t_upper_bound,
 };
 pub use isotonic::{BandCrossing, BandPoint, Crossing, band_crossing, isotonic};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::document::Scalar;
 use crate::metrics::{OutcomeCounts, SloSpec, SloTerm};
-use crate::stats::Estimate;
-use crate::tables::{CellKey, CellRuns, RunsReader, TableError};
+use crate::stats::{Estimate, IntervalSpec};
+use crate::tables::{CellKey, CellRuns, CellValidity, Flags, RunsReader, TableError};
 
 use super::grid::{Cell, Grid};
 use super::plan::Plan;
@@ -30,6 +30,8 @@ pub struct CellAnswer {
     /// [`Backlog::is_steady`](crate::metrics::Backlog::is_steady). Above capacity a short
     /// run meets an objective that a long one would not.
     pub steady: bool,
+    /// Why its numbers may not be what they seem.
+    pub flags: Flags,
     /// Each objective over the seeds.
     pub terms: Vec<TermAnswer>,
     /// Whether the cell is steady, the mean of every objective is within its limit, no run failed,
@@ -56,6 +58,8 @@ pub struct TermAnswer {
     pub value_ms: Option<Estimate>,
     /// Whether it is infinite for some seed, as it lies among requests that did not finish.
     pub lost: bool,
+    /// Whether it is a quantile that few requests lie beyond.
+    pub thin_tail: bool,
 }
 
 /// The cells of one algorithm that differ in their rate alone, by rate, and how far up they hold.
@@ -207,7 +211,9 @@ impl CellAnswer {
         let read = |place: usize| {
             let Cell { key, setting, .. } = &grid.cells()[place];
             let runs = by_cell.get(key.label.as_str()).unwrap_or(&none);
-            Self::of(&setting.slo, Arc::clone(key), plan.num_seeds(place), runs)
+            let key = Arc::clone(key);
+            let answer = Self::of(&setting.slo, key, runs, grid.manifest.statistics.interval)?;
+            Ok(Self { num_missing: plan.num_seeds(place).saturating_sub(runs.len()), ..answer })
         };
         cells.map(read).collect()
     }
@@ -215,15 +221,15 @@ impl CellAnswer {
     fn of(
         slo: &SloSpec,
         key: Arc<CellKey>,
-        num_seeds: usize,
         runs: &CellRuns<'_>,
+        interval: IntervalSpec,
     ) -> Result<Self, TableError> {
         let (ok, failed) = runs.by_status()?;
-        let terms: Result<Vec<TermAnswer>, TableError> =
-            slo.terms.iter().map(|term| TermAnswer::of(term, &ok)).collect();
-        let terms = terms?;
-        let growth = over(&ok, "backlog_growth_ratio", 1.0)?;
-        let steady = ok.backlog()?.is_steady(growth.map(|growth| growth.mean));
+        let validity = CellValidity::of(runs)?;
+        let term = |term| TermAnswer::of(term, &ok, &validity, interval);
+        let terms: Vec<TermAnswer> = slo.terms.iter().map(term).collect::<Result<_, _>>()?;
+        let steady = validity.is_steady();
+        let of = |runs, (column, unit), scale| over(runs, column, scale, interval.for_unit(unit));
         let within = |upper: fn(&Estimate) -> f64| {
             let mut terms = slo.terms.iter().zip(&terms);
             let holds = terms.all(|(limit, term)| {
@@ -234,19 +240,20 @@ impl CellAnswer {
         };
         Ok(Self {
             num_failed: failed.len(),
-            num_missing: num_seeds.saturating_sub(runs.len()),
+            num_missing: 0,
             counts: ok.measured()?,
             steady,
-            finished_ratio: over(&ok, "finished_ratio", 1.0)?,
-            realised_rps: over(runs, "realised_rps", 1.0)?,
+            flags: validity.flags(),
+            finished_ratio: of(&ok, ("finished_ratio", "1"), 1.0)?,
+            realised_rps: of(runs, ("realised_rps", "requests/s"), 1.0)?,
             met: within(|estimate| estimate.mean),
             surely_met: within(|estimate| {
-                estimate.half_width.map_or(f64::INFINITY, |half| estimate.mean + half)
+                estimate.interval.map_or(f64::INFINITY, |interval| interval.hi)
             }),
-            goodput_rps: over(&ok, "goodput_rps", 1.0)?,
-            ttft_mean_ms: over(&ok, "ttft_mean_ms", 1.0)?,
-            token_hit_ratio: over(&ok, "token_hit_ratio", 1.0)?,
-            usd_per_1m_tokens: over(&ok, "cost_per_1k_tokens_usd", 1e3)?,
+            goodput_rps: of(&ok, ("goodput_rps", "requests/s"), 1.0)?,
+            ttft_mean_ms: of(&ok, ("ttft_mean_ms", "ms"), 1.0)?,
+            token_hit_ratio: of(&ok, ("token_hit_ratio", "1"), 1.0)?,
+            usd_per_1m_tokens: of(&ok, ("cost_per_1k_tokens_usd", "USD"), 1e3)?,
             key,
             terms,
         })
@@ -256,17 +263,30 @@ impl CellAnswer {
 impl TermAnswer {
     /// Reads one objective off the runs; a seed where no request has the latency has no value and
     /// keeps the limit.
-    fn of(term: &SloTerm, ok: &CellRuns<'_>) -> Result<Self, TableError> {
-        let (values, lost) = ok.objective(&term.column())?;
-        Ok(Self { value_ms: Estimate::of(&values).filter(|_| !lost), lost })
+    fn of(
+        term: &SloTerm,
+        ok: &CellRuns<'_>,
+        validity: &CellValidity,
+        interval: IntervalSpec,
+    ) -> Result<Self, TableError> {
+        let column = term.column();
+        let (values, lost) = ok.objective(&column)?;
+        let value_ms = Estimate::of(&values, interval).filter(|_| !lost);
+        let thin_tail = value_ms.is_some() && validity.has_thin_tail(&column);
+        Ok(Self { value_ms, lost, thin_tail })
     }
 }
 
 /// Averages a column, times `scale`, over runs; none when one of them does not have it.
-fn over(runs: &CellRuns<'_>, column: &str, scale: f64) -> Result<Option<Estimate>, TableError> {
+fn over(
+    runs: &CellRuns<'_>,
+    column: &str,
+    scale: f64,
+    interval: IntervalSpec,
+) -> Result<Option<Estimate>, TableError> {
     let values = runs.real(column)?.into_iter().map(|value| Some(value? * scale));
     let values: Option<Vec<f64>> = values.collect();
-    Ok(values.and_then(|values| Estimate::of(&values)))
+    Ok(values.and_then(|values| Estimate::of(&values, interval)))
 }
 
 #[cfg(test)]
@@ -294,6 +314,7 @@ mod tests {
             realised_rps: None,
             counts: OutcomeCounts::default(),
             steady: true,
+            flags: Flags::default(),
             finished_ratio: None,
             terms: Vec::new(),
             met,

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::document::{FaultSet, Faults};
 use crate::metrics::SloTerm;
-use crate::scenario::{Scenario, TraceSpec};
-use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column};
-use crate::trace::{
-    Chain, ONE_LEVEL, ReadOptions, Trace, TraceError, read_trace, read_trace_sniffed,
+use crate::scenario::Scenario;
+use crate::tables::{
+    AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame, is_column, is_contest_column,
 };
+use crate::trace::{Chain, ONE_LEVEL, TraceError};
 use crate::units::SimDuration;
-use crate::workload::{GeneratorSpec, SourceTrace, Warmup, Workload, WorkloadError};
+use crate::workload::{Warmup, Workload, WorkloadError};
 
 use super::capacity::Line;
 use super::expand::{Expansion, check_conditions, expand};
-use super::manifest::{Axis, GridSpec, MOST_RUNS, Manifest, Source, Target, WorkloadSpec};
+use super::loaded::{LoadedWorkload, Loader, Requests};
+use super::manifest::{Axis, GridSpec, MOST_RUNS, Manifest, Target, WorkloadSpec};
 use super::setting::{Resolved, Resolver, Setting};
 use super::spelling::{check_texts, check_variables};
 
@@ -58,20 +58,6 @@ pub struct Demand {
     pub(super) rate_rps: Option<f64>,
     /// The warm-up that holds.
     pub(super) warmup: Warmup,
-}
-
-/// A workload and what its requests are made from.
-#[derive(Debug)]
-pub(super) struct LoadedWorkload {
-    pub(super) spec: WorkloadSpec,
-    pub(super) source: Requests,
-}
-
-/// Where requests come from.
-#[derive(Debug)]
-pub(super) enum Requests {
-    Trace(SourceTrace),
-    Generator(GeneratorSpec),
 }
 
 /// Inputs that don't fit together.
@@ -184,6 +170,9 @@ impl Grid {
         faults.append(more);
         faults.settle(self.manifest.check_warmups(&specs));
         faults.settle(self.check_names(&builder.cells));
+        if faults.is_empty() {
+            self.check_metrics(&builder.cells, &mut faults);
+        }
         faults.finish(&self.manifest.file)?;
         Ok((builder, specs))
     }
@@ -193,13 +182,25 @@ impl Grid {
         let terms = slo_columns(cells);
         for axis in self.manifest.grids.iter().flat_map(GridSpec::axes) {
             let own = self.coordinates.contains(&axis.name);
-            if own && is_column(&axis.name, &terms) {
+            let compares = self.manifest.compare.is_some();
+            let is_taken =
+                |name: &str| is_column(name, &terms) || compares && is_contest_column(name);
+            if own && is_taken(&axis.name) {
                 let message = format!("an axis can't be called `{}`", axis.name);
                 let hint = "tables have a column of this name: give it another one".to_owned();
                 return Err(axis.place.refuse(message, Some(hint)));
             }
         }
         Ok(())
+    }
+
+    /// Refuses metrics that the tables of these cells do not have.
+    fn check_metrics(&self, cells: &[Cell], faults: &mut FaultSet) {
+        let terms = slo_columns(cells);
+        self.manifest.statistics.check_metric(&terms, faults);
+        if let Some(compare) = &self.manifest.compare {
+            compare.check(&self.manifest, (&self.coordinates, cells), &terms, faults);
+        }
     }
 
     /// What the first run's requests have to say; the others differ in their draws alone. Requests
@@ -249,6 +250,11 @@ impl Grid {
     /// Returns the number of runs, or the most that may be wanted: cells × seeds.
     pub fn num_runs(&self) -> usize {
         self.num_cells() * self.manifest.seeds.len()
+    }
+
+    /// Returns whether which runs are wanted depends on what others gave.
+    pub fn is_sequential(&self) -> bool {
+        self.manifest.capacity.is_some() || self.manifest.statistics.precision.is_some()
     }
 
     /// Returns the lines along which is searched.
@@ -424,41 +430,6 @@ impl Grid {
     }
 }
 
-impl Requests {
-    /// Returns how long the requests themselves last, if they do.
-    fn length(&self) -> Option<SimDuration> {
-        match self {
-            Self::Trace(source) => source.length(),
-            Self::Generator(_) => None,
-        }
-    }
-}
-
-impl LoadedWorkload {
-    /// Returns how long requests arrive.
-    pub(super) fn duration(&self) -> SimDuration {
-        self.spec.duration.or(self.source.length()).unwrap_or(SimDuration::ZERO)
-    }
-
-    fn describe(&self) -> String {
-        let seconds = self.duration().as_secs();
-        let source = match &self.source {
-            Requests::Generator(_) => "generated, Poisson arrivals".to_owned(),
-            Requests::Trace(source) => {
-                let trace = source.trace();
-                let rate = source.rate_rps().unwrap_or(0.0);
-                format!(
-                    "{} requests in {} sessions over {:.0} s ({rate:.2} req/s)",
-                    trace.len(),
-                    source.num_sessions(),
-                    trace.span_s(),
-                )
-            }
-        };
-        format!("{source}; {seconds:.0} s a run")
-    }
-}
-
 /// Returns the names of all axes beside config, algorithm and rate, each once.
 fn coordinate_names(manifest: &Manifest) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -544,54 +515,5 @@ impl Builder {
             self.demands.push(Demand { workload, rate_rps, warmup });
             self.demands.len() - 1
         })
-    }
-}
-
-/// Loads what requests are made from, each file once.
-#[derive(Debug, Default)]
-struct Loader {
-    traces: BTreeMap<String, Arc<Trace>>,
-    notes: Vec<String>,
-}
-
-impl Loader {
-    fn load_all(
-        mut self,
-        specs: Vec<WorkloadSpec>,
-    ) -> Result<(Vec<LoadedWorkload>, Vec<String>), GridError> {
-        let mut loaded = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let source = match &spec.source {
-                Source::Generator(generator) => Requests::Generator(generator.clone()),
-                Source::Trace(trace) => Requests::Trace(self.load(trace, spec.bootstrap_block)?),
-            };
-            loaded.push(LoadedWorkload { spec, source });
-        }
-        Ok((loaded, self.notes))
-    }
-
-    fn load(&mut self, spec: &TraceSpec, block: SimDuration) -> Result<SourceTrace, GridError> {
-        let path = spec.path.as_deref().unwrap_or(Path::new(""));
-        let block_size = spec.block_size;
-        let key = format!("{}/{:?}/{block_size:?}", path.display(), spec.format);
-        let trace = match self.traces.get(&key) {
-            Some(trace) => Arc::clone(trace),
-            None => {
-                let (trace, report) = match spec.format {
-                    Some(format) => read_trace(path, &ReadOptions { format, block_size })?,
-                    None => read_trace_sniffed(path, block_size)?,
-                };
-                for (reason, count) in &report.dropped {
-                    self.notes.push(format!("{count} of {} rows left out, {reason}", report.read));
-                }
-                self.notes.extend(report.notes);
-                let trace = Arc::new(trace);
-                self.traces.insert(key, Arc::clone(&trace));
-                trace
-            }
-        };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let source = SourceTrace::new(trace).named(name);
-        Ok(source.dequantize(spec.dequantize)?.block(block)?)
     }
 }

@@ -8,10 +8,13 @@ use crate::document::{Bounds, Key, KeyKind, Keys, json_schema};
 use crate::gate::gate_keys;
 use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
+use crate::stats::{CONFIDENCE, IntervalMethod};
 use crate::workload::Lengths;
 
-use super::capacity::{FEWEST_SEEDS, Find, MOST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
+use super::capacity::{FEWEST_SEEDS, Find, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
+use super::compare_spec::{MARGIN, MARGINS, OVER};
 use super::output_spec::SERIES_INTERVAL_S;
+use super::statistics_spec::{CONFIDENCES, MOST_SEEDS, PRECISIONS};
 
 /// Any key: what is under it has names that the manifest's author chose, or those of a config.
 const ANY: &str = ".";
@@ -68,6 +71,8 @@ fn table_keys() -> Vec<Key> {
         table("run", run_keys().into(), "How runs are executed, and what ends them."),
         table("output", output_keys().into(), "What is kept beside the tables."),
         table("gate", gate_keys(), "How `check` judges the results against a baseline."),
+        table("statistics", statistics_keys(), "How sure numbers are to be, and how it is told."),
+        table("compare", compare_keys(), "Cells that are compared seed by seed, and in what."),
     ]
 }
 
@@ -297,6 +302,49 @@ fn output_keys() -> Vec<Key> {
             "A row for every backend at every such interval of simulated time, in seconds.",
         ),
     ]
+}
+
+fn statistics_keys() -> Keys {
+    let methods = KeyKind::names(IntervalMethod::ALL.map(IntervalMethod::name));
+    let precision = vec![
+        Key::new("metric", KeyKind::Text, "The metric, a column of `runs`.").required(),
+        Key::new(
+            "relative",
+            KeyKind::Real(PRECISIONS),
+            "Half-width of its interval over its mean.",
+        )
+        .required(),
+    ];
+    let keys = vec![
+        Key::new("confidence", KeyKind::Real(CONFIDENCES), "Confidence of every interval.")
+            .default(CONFIDENCE),
+        Key::new("interval", methods, "How the interval of a mean over seeds is found.")
+            .default(IntervalMethod::default().name()),
+        Key::new(
+            "precision",
+            KeyKind::Table(precision.into()),
+            "How closely a metric is to be known.",
+        ),
+        Key::new("max_seeds", KeyKind::Whole(1..=MOST_SEEDS), "The most seeds of a cell."),
+    ];
+    Keys::from(keys).rule(json!({ "dependencies": { "max_seeds": ["precision"] } }))
+}
+
+fn compare_keys() -> Keys {
+    let texts = KeyKind::List(Box::new(KeyKind::Text), 1);
+    let value = KeyKind::Either(vec![KeyKind::Text, KeyKind::Number, KeyKind::Truth]);
+    let keys = vec![
+        Key::new("over", KeyKind::Text, "The axis whose values are compared.").default(OVER),
+        Key::new("baseline", value, "The value that the others are compared with, or every two."),
+        Key::new("metrics", texts, "Columns of `runs`; the objectives when left out."),
+        Key::new(
+            "margin",
+            KeyKind::Real(MARGINS),
+            "The largest change that does not matter, of 1.",
+        )
+        .default(MARGIN),
+    ];
+    keys.into()
 }
 
 #[cfg(test)]

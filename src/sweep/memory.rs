@@ -6,7 +6,8 @@ use crate::metrics::{MOST_EXACT, most_instants};
 use crate::tables::RunIndex;
 use crate::workload::STREAMED_FROM;
 
-use super::grid::{Grid, Requests};
+use super::grid::Grid;
+use super::loaded::Requests;
 
 /// Bytes of a run whatever it is: histograms, the program's own, what the allocator keeps.
 const BYTES_PER_RUN: f64 = 4e6;

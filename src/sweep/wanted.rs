@@ -7,6 +7,7 @@ use crate::tables::TableError;
 use super::capacity::Capacity;
 use super::known::Known;
 use super::plan::Shard;
+use super::precision::{groups, seeds_of};
 
 /// The runs that are wanted of a grid as far as is known now: when these are known, more may be.
 ///
@@ -20,17 +21,26 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Finds out which runs are wanted. Searches are of a shard as a whole, one after another:
-    /// the others of the grid are not made.
+    /// Finds out which runs are wanted. Where that depends on what others gave, those that do so
+    /// together are of one shard: a search, or cells that have as many seeds as one another.
     ///
     /// # Errors
     ///
     /// When a table of results is none.
     pub fn of(known: &Known<'_>, shard: Shard) -> Result<Self, TableError> {
         let grid = known.grid;
+        let capacities = Vec::new();
+        if let Some(precision) = &grid.manifest.statistics.precision {
+            let mut seeds = vec![0; grid.num_cells()];
+            for group in groups(grid).iter().skip(shard.index).step_by(shard.count) {
+                let own = seeds_of(group, precision, known)?;
+                group.iter().for_each(|cell| seeds[*cell] = own);
+            }
+            return Ok(Self { seeds, capacities });
+        }
         let Some(spec) = &grid.manifest.capacity else {
             let seeds = vec![grid.manifest.first_seeds; grid.num_cells()];
-            return Ok(Self { seeds, capacities: Vec::new() });
+            return Ok(Self { seeds, capacities });
         };
         let own = grid.lines().iter().skip(shard.index).step_by(shard.count);
         let capacities: Vec<Capacity> =

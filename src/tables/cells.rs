@@ -1,12 +1,13 @@
 //! A row per (cell, metric), over the seeds of the cell.
 
-use polars::prelude::{Column, DataFrame, IntoLazy as _, NamedFrom, PlSmallStr, Series, col, lit};
+use polars::prelude::{Column, DataFrame, NamedFrom, PlSmallStr, Series};
 
 use crate::metrics::METRICS;
-use crate::stats::{CONFIDENCE, Sample, t_interval};
+use crate::stats::{IntervalSpec, MeanInterval, Sample};
 
+use super::read::{CellRuns, RunsReader};
 use super::rows::take;
-use super::runs::lost_column;
+use super::validity::{CellValidity, Flags};
 use super::write::TableError;
 
 /// Columns that say which cell, where the table of runs has them; those of further axes follow.
@@ -21,7 +22,7 @@ const AXES: [&str; 7] = [
 ];
 
 /// Its other columns.
-pub(super) const CELL_COLUMNS: [&str; 15] = [
+pub(super) const CELL_COLUMNS: [&str; 16] = [
     "metric",
     "unit",
     "n",
@@ -37,19 +38,21 @@ pub(super) const CELL_COLUMNS: [&str; 15] = [
     "median",
     "max",
     "n_distinct",
+    "flags",
 ];
 
 /// One row of the table, apart from the axes.
 struct CellMetric<'m> {
-    /// Row of the grouped table.
-    cell: usize,
+    /// The first run of its cell.
+    first_run: usize,
     metric: &'m str,
     unit: &'static str,
     /// Seeds with a value.
     n: i64,
     failed: i64,
     sample: Option<Sample>,
-    interval: Option<(f64, f64)>,
+    interval: Option<MeanInterval>,
+    flags: Flags,
 }
 
 /// Makes the table of cells from the table of runs; `coordinates` are axes beside the usual ones,
@@ -65,21 +68,23 @@ pub fn cells_frame(
     runs: &DataFrame,
     coordinates: &[String],
     slo_terms: &[String],
+    interval: IntervalSpec,
 ) -> Result<DataFrame, TableError> {
-    let mut axes: Vec<&str> = AXES.into_iter().filter(|name| runs.column(name).is_ok()).collect();
-    axes.extend(coordinates.iter().map(String::as_str));
     let metrics = metrics(slo_terms);
-    let mut aggregates = vec![col("status").neq(lit("ok")).sum().alias("n_failed")];
-    aggregates.extend(metrics.iter().map(|(name, _)| col(name.as_str())));
-    aggregates.extend(slo_terms.iter().map(|term| col(lost_column(term)).sum()));
-    let grouped = runs
-        .clone()
-        .lazy()
-        .group_by_stable(axes.iter().map(|name| col(*name)).collect::<Vec<_>>())
-        .agg(aggregates)
-        .collect()?;
+    let reader = RunsReader::new(runs);
+    let cells = reader.cells()?;
+    let mut rows = Vec::with_capacity(cells.len() * metrics.len());
+    for cell in &cells {
+        add_rows(&mut rows, cell, &metrics, slo_terms, interval)?;
+    }
+    frame(&axes(runs, coordinates)?, &rows, interval)
+}
 
-    frame(&grouped, &axes, &cell_rows(&grouped, &metrics, slo_terms)?)
+/// Returns the columns of a table of runs that say which cell.
+fn axes(runs: &DataFrame, coordinates: &[String]) -> Result<DataFrame, TableError> {
+    let mut names: Vec<&str> = AXES.into_iter().filter(|name| runs.column(name).is_ok()).collect();
+    names.extend(coordinates.iter().map(String::as_str));
+    Ok(runs.select(names)?)
 }
 
 /// Returns the metrics of every cell with their units, in the order of their rows.
@@ -88,62 +93,46 @@ pub(super) fn metrics(slo_terms: &[String]) -> Vec<(String, &'static str)> {
     all.chain(slo_terms.iter().map(|term| (term.clone(), "ms"))).collect()
 }
 
-/// Makes the rows of all cells.
-fn cell_rows<'m>(
-    grouped: &DataFrame,
+/// Adds the rows of a cell.
+fn add_rows<'m>(
+    rows: &mut Vec<CellMetric<'m>>,
+    cell: &CellRuns<'_>,
     metrics: &'m [(String, &'static str)],
     slo_terms: &[String],
-) -> Result<Vec<CellMetric<'m>>, TableError> {
-    let failed = grouped.column("n_failed")?.u32()?;
-    let mut rows = Vec::with_capacity(grouped.height() * metrics.len());
-    for cell in 0..grouped.height() {
-        for (metric, unit) in metrics {
-            let known = values_of(grouped, metric, cell)?;
-            // A statistic among rejected requests has no number. Leaving out such a seed, the
-            // worst there is, would flatter the cell.
-            let lost = slo_terms.contains(metric) && lost_runs(grouped, metric, cell)? > 0;
-            let sample = Sample::of(&known).filter(|_| !lost);
-            let varies = sample.is_some_and(|sample| sample.n_distinct > 1);
-            let interval = t_interval(&known, CONFIDENCE).filter(|_| varies);
-            rows.push(CellMetric {
-                cell,
-                metric,
-                unit,
-                n: i64::try_from(known.len()).unwrap_or(i64::MAX),
-                failed: i64::from(failed.get(cell).unwrap_or(0)),
-                sample,
-                interval: interval.map(|interval| (interval.lo, interval.hi)),
-            });
-        }
+    interval: IntervalSpec,
+) -> Result<(), TableError> {
+    let validity = CellValidity::of(cell)?;
+    let (_, failed) = cell.by_status()?;
+    for (metric, unit) in metrics {
+        // A statistic among rejected requests has no number. Leaving out such a seed, the
+        // worst there is, would flatter the cell.
+        let (known, lost) = if slo_terms.contains(metric) {
+            cell.objective(metric)?
+        } else {
+            (cell.real(metric)?.into_iter().flatten().collect(), false)
+        };
+        let sample = Sample::of(&known).filter(|_| !lost);
+        rows.push(CellMetric {
+            first_run: cell.rows()[0],
+            metric,
+            unit,
+            n: count(known.len()),
+            failed: count(failed.len()),
+            interval: sample.and_then(|_| interval.for_unit(unit).interval(&known)),
+            flags: validity.flags_of(metric, sample.as_ref()),
+            sample,
+        });
     }
-    Ok(rows)
-}
-
-fn values_of(grouped: &DataFrame, metric: &str, cell: usize) -> Result<Vec<f64>, TableError> {
-    let lists = grouped.column(metric)?.list()?;
-    let Some(values) = lists.get_as_series(cell) else {
-        return Ok(Vec::new());
-    };
-    Ok(values.f64()?.iter().flatten().collect())
-}
-
-/// Returns in how many runs of a cell an objective is infinite.
-fn lost_runs(grouped: &DataFrame, term: &str, cell: usize) -> Result<i64, TableError> {
-    let lost = grouped.column(&lost_column(term))?.i64()?;
-    Ok(lost.get(cell).unwrap_or(0))
+    Ok(())
 }
 
 fn frame(
-    grouped: &DataFrame,
-    axes: &[&str],
+    axes: &DataFrame,
     rows: &[CellMetric<'_>],
+    spec: IntervalSpec,
 ) -> Result<DataFrame, TableError> {
-    let places: Vec<usize> = rows.iter().map(|row| row.cell).collect();
-    let of_cells: Result<Vec<Column>, _> =
-        axes.iter().map(|axis| grouped.column(axis).cloned()).collect();
-    let of_cells = DataFrame::new(grouped.height(), of_cells?)?;
-    let mut columns = take(&of_cells, &places)?.into_columns();
-    let count = |value: usize| i64::try_from(value).ok();
+    let places: Vec<usize> = rows.iter().map(|row| row.first_run).collect();
+    let mut columns = take(axes, &places)?.into_columns();
     columns.extend([
         column("metric", rows, |row| Some(row.metric.to_owned())),
         column("unit", rows, |row| Some(row.unit.to_owned())),
@@ -152,16 +141,24 @@ fn frame(
         column("mean", rows, |row| Some(row.sample?.mean)),
         column("sd", rows, |row| row.sample?.sd),
         column("se", rows, |row| row.sample?.se),
-        column("ci_lo", rows, |row| Some(row.interval?.0)),
-        column("ci_hi", rows, |row| Some(row.interval?.1)),
-        column("ci_level", rows, |row| row.interval.map(|_| CONFIDENCE)),
-        column("ci_method", rows, |row| row.interval.map(|_| "t".to_owned())),
+        column("ci_lo", rows, |row| Some(row.interval?.interval.lo)),
+        column("ci_hi", rows, |row| Some(row.interval?.interval.hi)),
+        column("ci_level", rows, |row| row.interval.map(|_| spec.confidence)),
+        column("ci_method", rows, |row| Some(row.interval?.method.name().to_owned())),
         column("min", rows, |row| Some(row.sample?.min)),
         column("median", rows, |row| Some(row.sample?.median)),
         column("max", rows, |row| Some(row.sample?.max)),
-        column("n_distinct", rows, |row| count(row.sample.map_or(0, |sample| sample.n_distinct))),
+        column("n_distinct", rows, |row| {
+            Some(count(row.sample.map_or(0, |sample| sample.n_distinct)))
+        }),
+        column("flags", rows, |row| row.flags.text()),
     ]);
     Ok(DataFrame::new(rows.len(), columns)?)
+}
+
+/// Counts are signed 64-bit, which every reader has.
+fn count(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 fn column<T>(
@@ -175,3 +172,6 @@ where
     let values: Vec<Option<T>> = rows.iter().map(get).collect();
     Series::new(PlSmallStr::from(name), values).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,11 @@
 
 mod capacity;
 mod cells;
+mod contests;
 mod details;
 mod failure;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod parquet;
 mod read;
 mod requests;
@@ -18,11 +21,13 @@ mod runs;
 mod schema;
 mod series;
 mod timing;
+mod validity;
 mod wide;
 mod write;
 
 pub use capacity::{CapacityRow, capacity_frame};
 pub use cells::cells_frame;
+pub use contests::{DuelRow, RivalRow, best_frame, comparisons_frame, is_contest_column};
 #[cfg(test)]
 pub(crate) use details::sample as detail_sample;
 pub use details::{Detail, details_frame, long_frame};
@@ -43,6 +48,7 @@ pub use runs::{
 pub use schema::{column_types, unit_of};
 pub use series::{SeriesOfRun, series_frame, series_of_run_frame};
 pub use timing::{TimingRow, timing_frame};
+pub use validity::{CellValidity, FEW_SEEDS, Flag, Flags};
 pub use wide::{is_column, wide_cells_frame};
 pub use write::{
     Metadata, TableError, TwoWriters, write_csv, write_csv_rows, write_parquet, write_small_parquet,

@@ -65,6 +65,25 @@ impl RunsReader {
         Ok(CellRuns { reader: self, rows: rows.collect() })
     }
 
+    /// Returns the runs of each cell, in the order of the rows, cells in that of their first one.
+    ///
+    /// # Errors
+    ///
+    /// When it is no table of runs.
+    pub fn cells(&self) -> Result<Vec<CellRuns<'_>>, TableError> {
+        let labels = self.frame.column("cell_label")?.str()?;
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut cells: Vec<CellRuns<'_>> = Vec::new();
+        for row in self.all()?.rows {
+            let place = *places.entry(labels.get(row).unwrap_or_default()).or_insert(cells.len());
+            if place == cells.len() {
+                cells.push(self.none());
+            }
+            cells[place].rows.push(row);
+        }
+        Ok(cells)
+    }
+
     /// Returns no runs.
     pub fn none(&self) -> CellRuns<'_> {
         CellRuns { reader: self, rows: Vec::new() }
@@ -102,6 +121,11 @@ impl CellRuns<'_> {
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Returns their rows in the table.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
     }
 
     /// Returns those that did not fail, and those that did.
@@ -176,6 +200,23 @@ impl CellRuns<'_> {
     pub fn objective(&self, column: &str) -> Result<(Vec<f64>, bool), TableError> {
         let values = self.real(column)?.into_iter().flatten().collect();
         Ok((values, self.sum(&lost_column(column))? > 0))
+    }
+
+    /// Returns a column of numbers, null where one is not known and infinite where it is an objective
+    /// that the run lost.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such column.
+    pub fn real_or_lost(&self, column: &str) -> Result<Vec<Option<f64>>, TableError> {
+        let lost = lost_column(column);
+        let values = self.real(column)?;
+        if self.reader.frame.column(&lost).is_err() {
+            return Ok(values);
+        }
+        let lost = self.whole(&lost)?.into_iter().map(|lost| lost > Some(0));
+        let infinite = |(value, lost)| if lost { Some(f64::INFINITY) } else { value };
+        Ok(values.into_iter().zip(lost).map(infinite).collect())
     }
 
     /// Returns the run that has the least measured requests that finished; of several the first.

@@ -231,6 +231,8 @@ pub fn results_frame(rows: &[RunRow], slo_terms: &[String]) -> Result<DataFrame,
         real("drawn_prompt_mean_tokens", rows, |row| summary(row)?.drawn.prompt_mean_tokens),
         real("drawn_output_mean_tokens", rows, |row| summary(row)?.drawn.output_mean_tokens),
         real("drawn_interarrival_mean_s", rows, |row| summary(row)?.drawn.interarrival_mean_s),
+        real("ttft_first_half_mean_ms", rows, |row| summary(row)?.ttft_halves.first_ms),
+        real("ttft_second_half_mean_ms", rows, |row| summary(row)?.ttft_halves.second_ms),
     ];
     columns.extend(count_columns(rows));
     columns.extend([

@@ -35,7 +35,7 @@ const LATENCIES: [(&str, &str); 5] = [
     ("queue_wait_", "arrival to first scheduling"),
 ];
 
-const DESCRIPTIONS: [(&str, &str); 98] = [
+const DESCRIPTIONS: [(&str, &str); 130] = [
     // Which run or cell.
     ("run_id", "what the run depends on, as a hash"),
     ("cell_id", "the cell"),
@@ -55,6 +55,8 @@ const DESCRIPTIONS: [(&str, &str); 98] = [
     ("drawn_prompt_mean_tokens", "mean prompt of the measured requests"),
     ("drawn_output_mean_tokens", "mean output of the measured requests"),
     ("drawn_interarrival_mean_s", "mean time from the arrival before, of the measured requests"),
+    ("ttft_first_half_mean_ms", "mean TTFT of the measured requests of the window's first half"),
+    ("ttft_second_half_mean_ms", "the same of its second half: where they differ the run drifts"),
     ("requests_count", "all requests, warm-up included"),
     ("finished_count", "requests whose tokens all came"),
     ("rejected_no_backend_count", "requests that no backend accepted"),
@@ -112,6 +114,40 @@ const DESCRIPTIONS: [(&str, &str); 98] = [
     ("values_count", "values of the axis that were looked at"),
     ("runs_count", "runs that were looked at"),
     ("cost_per_1m_tokens_usd", "price of the fleet over a million tokens, at the value"),
+    (
+        "flags",
+        "why not to trust it, names joined by semicolons; null when nothing speaks against it",
+    ),
+    // Comparisons.
+    ("axis", "axis that the compared cells differ in"),
+    ("value_a", "value on the axis of the first cell"),
+    ("value_b", "value on the axis of the second cell"),
+    ("cell_id_a", "the first cell"),
+    ("cell_id_b", "the second cell"),
+    ("n_pairs", "seeds that both cells have a value of"),
+    ("n_unpaired", "seeds that one of them alone has a value of: left out"),
+    ("mean_a", "mean over the pairs of the first cell"),
+    ("mean_b", "mean over the pairs of the second cell"),
+    ("diff", "mean over the pairs of first less second"),
+    ("diff_ci_lo", "lower end of its interval"),
+    ("diff_ci_hi", "upper end of its interval"),
+    ("ratio", "geometric mean over the pairs of first over second; null with values of 0 or below"),
+    ("ratio_ci_lo", "lower end of its interval"),
+    ("ratio_ci_hi", "upper end of its interval"),
+    ("n_comparisons", "comparisons of the same group and metric: the family"),
+    ("correlation", "correlation of the two over the pairs"),
+    ("variance_ratio", "runs that seeds of their own would take, over those that common ones do"),
+    ("p_raw", "p-value of no difference, two-sided"),
+    ("p_adj", "the same, adjusted by Holm over the family"),
+    ("method", "what was tested"),
+    ("verdict", "first against second: better, worse, tied, unresolved or identical"),
+    ("note", "why something is not known"),
+    ("value", "value of the cell on the axis"),
+    ("n_cells", "cells of the group"),
+    ("regret", "how far the mean is behind the best of the group"),
+    ("regret_hi", "how far it is behind in truth, at most"),
+    ("may_be_best", "whether the cell may be the best of its group"),
+    ("is_best", "whether it is"),
     // Distributions.
     ("bin_lo_ms", "lower end of the bin, inclusive"),
     ("bin_hi_ms", "upper end of the bin, exclusive"),
@@ -152,7 +188,9 @@ pub fn unit_of(column: &str) -> Option<&'static str> {
         return Some(metric.unit);
     }
     match column {
-        "n" | "n_failed" | "n_distinct" | "count" | "ci_level" => return Some("1"),
+        "n" | "n_failed" | "n_distinct" | "count" | "ci_level" | "n_pairs" | "n_unpaired"
+        | "n_comparisons" | "n_cells" | "ratio" | "ratio_ci_lo" | "ratio_ci_hi" | "correlation"
+        | "p_raw" | "p_adj" => return Some("1"),
         "algorithm_parameters" => return None,
         _ => {}
     }

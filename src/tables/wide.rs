@@ -14,7 +14,7 @@ use super::write::TableError;
 const STATISTICS: [&str; 5] = ["n", "mean", "sd", "ci_lo", "ci_hi"];
 
 /// Makes the wide table of cells from the long one: the columns before `metric`, which say which
-/// cell, `n_failed`, and for each metric the columns `<metric>_n`, `_mean`, `_sd`, `_ci_lo` and
+/// cell, `n_failed`, `flags` of the whole cell, and for each metric the columns `<metric>_n`, `_mean`, `_sd`, `_ci_lo` and
 /// `_ci_hi`. `slo_terms` are the columns of the SLO.
 ///
 /// # Errors
@@ -34,6 +34,8 @@ fn side_by_side(cells: &DataFrame, metrics: &[&str]) -> Result<DataFrame, TableE
     let axes = first.columns().iter().take_while(|column| column.name() != "metric");
     let mut columns: Vec<Column> = axes.cloned().collect();
     columns.push(first.column("n_failed")?.clone());
+    // The first metric is the one whose flags are those of the cell.
+    columns.push(first.column("flags")?.clone());
     let statistics = cells.select(STATISTICS)?;
     for (place, metric) in metrics.iter().enumerate() {
         let own = take(&statistics, &rows_of(place))?;
@@ -67,7 +69,7 @@ pub fn is_column(name: &str, slo_terms: &[String]) -> bool {
 mod tests {
     use super::*;
     use crate::tables::sample::reals;
-    use crate::tables::texts;
+    use crate::tables::{texts, texts_or_null};
 
     #[test]
     fn a_cell_is_a_row_and_a_metric_five_columns() {
@@ -78,6 +80,7 @@ mod tests {
             text("metric", ["ttft_ms", "load_ratio", "ttft_ms", "load_ratio"]),
             Column::new("n".into(), [3_i64, 3, 2, 0]),
             Column::new("n_failed".into(), [0_i64, 0, 1, 1]),
+            Column::new("flags".into(), [None, Some("thin_tail"), Some("warmup"), None]),
             real("mean", [Some(1.0), Some(2.0), Some(3.0), None]),
             real("sd", [Some(0.1), Some(0.2), None, None]),
             real("ci_lo", [Some(0.5), None, Some(2.5), None]),
@@ -86,10 +89,11 @@ mod tests {
         let cells = DataFrame::new(4, columns).unwrap();
         let wide = side_by_side(&cells, &["ttft_ms", "load_ratio"]).unwrap();
         assert_eq!(texts(&wide, "cell_id").unwrap(), ["a", "b"]);
-        assert_eq!((wide.height(), wide.width()), (2, 2 + 2 * 5));
+        assert_eq!((wide.height(), wide.width()), (2, 3 + 2 * 5));
         assert_eq!(reals(&wide, "ttft_ms_mean"), [Some(1.0), Some(3.0)]);
         assert_eq!(reals(&wide, "ttft_ms_ci_hi"), [Some(1.5), Some(3.5)]);
         assert_eq!(reals(&wide, "load_ratio_mean"), [Some(2.0), None], "null stays null");
+        assert_eq!(texts_or_null(&wide, "flags"), [None, Some("warmup")], "of the first metric");
         let failed: Vec<i64> =
             wide.column("n_failed").unwrap().i64().unwrap().iter().flatten().collect();
         assert_eq!(failed, [0, 1]);

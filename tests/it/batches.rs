@@ -236,7 +236,7 @@ fn an_answer_says_what_is_missing() {
     let answer = answers.iter().find(|a| a.config == "large" && a.algorithm == "round_robin");
     let [four, eight, twelve] = &answer.unwrap().cells[..] else { panic!("{answer:?}") };
     assert_eq!([four, eight, twelve].map(|cell| cell.num_missing), [2, 0, 3]);
-    let half_width = |cell: &CellAnswer| cell.ttft_mean_ms.unwrap().half_width;
+    let half_width = |cell: &CellAnswer| cell.ttft_mean_ms.unwrap().interval;
     assert!(half_width(four).is_none() && half_width(eight).is_some(), "of what is there");
     assert!(eight.met, "{eight:?}");
     assert_eq!((twelve.met, twelve.counts.requests), (false, 0), "nothing holds unseen");

@@ -213,6 +213,7 @@ fn what_can_not_be_searched_for_is_told() {
         ("capacity.width=1", "unknown key `width` in [capacity]"),
         ("capacity.relative_width=0", "`capacity.relative_width` is 0"),
         ("grid.seeds=2", "[capacity] with 2 of `grid.seeds`"),
+        ("compare.over=algorithm", "[capacity] and [compare]"),
         ("grid.rates=[7]", "is the only one of its values of `rate`"),
     ] {
         fleet(&folder, "");
@@ -227,4 +228,48 @@ fn what_can_not_be_searched_for_is_told() {
     fs::write(folder.join("search.toml"), text).unwrap();
     let output = command(&folder, &["plan", "search.toml"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("has no objectives"));
+}
+
+#[test]
+fn seeds_are_added_until_a_metric_is_known_closely_enough() {
+    let folder = folder("precision");
+    let manifest = |relative: &str| {
+        fs::write(folder.join("fleet.toml"), "[cluster]\nnum_backends = 2\n").unwrap();
+        let text = format!(
+            "schema = 1\nname = \"precise\"\n[grid]\nconfigs = [\"fleet.toml\"]\n\
+             algorithms = [\"round_robin\", \"least_outstanding\"]\nrates = [10, 55]\nseeds = 4\n\
+             [workload]\nduration_s = 40\nwarmup_s = 10\n[workload.generator]\n[statistics]\n\
+             max_seeds = 40\nprecision = {{ metric = \"ttft_mean_ms\", relative = {relative} }}\n"
+        );
+        fs::write(folder.join("precise.toml"), text).unwrap();
+    };
+    manifest("0.05");
+    let output = command(&folder, &["run", "precise.toml", "--out", "out", "--format", "csv"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let cells = String::from_utf8(output.stdout).unwrap();
+    let column = |name: &str| cells.lines().next().unwrap().split(',').position(|own| own == name);
+    let [metric, n, mean, lo, hi, rate] =
+        ["metric", "n", "mean", "ci_lo", "ci_hi", "rate_rps"].map(|name| column(name).unwrap());
+    let mut seeds: Vec<(String, usize)> = Vec::new();
+    for row in cells.lines().skip(1) {
+        let fields: Vec<&str> = row.split(',').collect();
+        if fields[metric] == "ttft_mean_ms" {
+            let [mean, lo, hi] = [mean, lo, hi].map(|at| fields[at].parse::<f64>().unwrap());
+            let count: usize = fields[n].parse().unwrap();
+            assert!((hi - lo) / 2.0 / mean <= 0.05 / 1.05 || count == 40, "{row}");
+            seeds.push((fields[rate].to_owned(), count));
+        }
+    }
+    assert_eq!(seeds.len(), 4);
+    seeds.sort();
+    // Cells that are compared have the same seeds; a high load takes more of them.
+    assert!(seeds[0] == seeds[1] && seeds[2] == seeds[3], "{seeds:?}");
+    assert!(seeds[0].1 < seeds[2].1, "{seeds:?}");
+    // The rest of a stopped one, and in shards.
+    for shard in ["0/2", "1/2"] {
+        let arguments = ["run", "precise.toml", "--out", "shards", "--shard", shard];
+        assert!(command(&folder, &arguments).status.success());
+    }
+    let merged = command(&folder, &["merge", "precise.toml", "--out", "shards", "--format", "csv"]);
+    assert_eq!(String::from_utf8(merged.stdout).unwrap(), cells);
 }

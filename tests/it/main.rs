@@ -24,8 +24,11 @@ mod journal;
 mod limits;
 #[cfg(feature = "cli")]
 mod outputs;
+mod pairing;
 #[cfg(feature = "cli")]
 mod schema;
+#[cfg(feature = "cli")]
+mod statistics;
 #[cfg(feature = "cli")]
 mod store;
 #[cfg(feature = "cli")]

@@ -111,7 +111,7 @@ fn run_files(out: &Path, table: &str) -> BTreeMap<String, PathBuf> {
 
 /// Every column of the results as `table column type unit`.
 fn schema(out: &Path) -> Vec<String> {
-    let tables = ["runs", "cells", "cells_wide", "histograms", "batches"];
+    let tables = ["runs", "cells", "cells_wide", "comparisons", "best", "histograms", "batches"];
     let mut paths: Vec<(&str, PathBuf)> =
         tables.iter().map(|name| (*name, out.join(format!("{name}.parquet")))).collect();
     for name in ["requests", "series"] {
@@ -143,7 +143,7 @@ fn golden() -> Vec<String> {
 #[test]
 fn columns_are_those_that_are_written_down() {
     let folder = folder("schema");
-    manifest(&folder, 2, ALL);
+    manifest(&folder, 2, &format!("{ALL}[compare]\n"));
     run(&folder, "out", &["run"]);
     let schema = schema(&folder.join("out"));
     let mended = folder.join("schema.txt");
@@ -211,7 +211,7 @@ fn documents_tell_of_every_column_and_its_unit() {
         let (table, column, _, unit) = (next(), next(), next(), next());
         tables.entry(table).or_default().push((column, unit));
     }
-    assert_eq!(tables.len(), 7);
+    assert_eq!(tables.len(), 9);
     for (table, columns) in tables {
         let documented = documented(&table);
         for (column, unit) in &columns {

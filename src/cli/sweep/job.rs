@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{ManifestArgs, Where};
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
-use crate::cli::results::{Asked, ResultFiles};
+use crate::cli::results::{CAPACITY, COMPARISONS, ResultFiles};
 use crate::cli::signals::{watch_interrupt, watch_stop};
 use crate::store::{Damaged, Index, RunId, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
@@ -123,7 +123,7 @@ impl Job {
 
     /// Returns whether which runs are wanted depends on what others gave.
     pub(super) fn is_sequential(&self) -> bool {
-        self.grid.manifest.capacity.is_some()
+        self.grid.is_sequential()
     }
 
     /// Finds out which runs are wanted, going by those that are done and those that fail.
@@ -193,9 +193,10 @@ impl Job {
 
     /// Opens the files of the results.
     pub(super) fn result_files(&self) -> Result<ResultFiles, CliError> {
-        let details = Detail::asked(self.grid.manifest.output);
-        let asked = Asked { details, capacity: self.grid.manifest.capacity.is_some() };
-        ResultFiles::create(self.store.root(), &asked)
+        let manifest = &self.grid.manifest;
+        let mut whole = if manifest.compare.is_some() { COMPARISONS.to_vec() } else { Vec::new() };
+        whole.extend(manifest.capacity.as_ref().map(|_| CAPACITY));
+        ResultFiles::create(self.store.root(), &Detail::asked(manifest.output), &whole)
     }
 
     /// Starts the threads that execute runs.

@@ -95,7 +95,12 @@ fn bytes(bytes: f64) -> String {
 pub(super) fn shape(job: &Job) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let grid = &job.grid;
-    if job.is_sequential() {
+    let most = grid.manifest.seeds.len();
+    if grid.manifest.statistics.precision.is_some() {
+        let (cells, runs) = (count(grid.num_cells(), "cell"), count(job.plan.len(), "run"));
+        return format!("{cells} × {} to {most} seeds: {runs}", grid.manifest.first_seeds);
+    }
+    if grid.manifest.capacity.is_some() {
         let searches = match grid.lines().len() {
             1 => "1 search".to_owned(),
             several => format!("{several} searches"),
@@ -103,7 +108,7 @@ pub(super) fn shape(job: &Job) -> String {
         return format!(
             "{searches} in {}, up to {}; {}",
             count(grid.num_cells(), "cell"),
-            count(grid.manifest.seeds.len(), "seed"),
+            count(most, "seed"),
             count(job.plan.len(), "run"),
         );
     }

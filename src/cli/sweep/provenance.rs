@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::job::Job;
 use crate::metrics::{METRICS, MOST_BATCHES, MOST_EXACT};
 use crate::report::SIGNALS;
-use crate::stats::CONFIDENCE;
+use crate::stats::{FEWEST_FOR_BCA, FEWEST_FOR_INTERVAL, IntervalSpec};
 use crate::store::{file_sha256, sha256_hex};
 use crate::sweep::{Grid, Identity, engine_fingerprint};
 use crate::tables::{Metadata, SCHEMA_VERSION};
@@ -80,20 +80,26 @@ pub(super) fn metadata(grid: &Grid, inputs: &Inputs) -> Metadata {
         ("manifest_sha256", sha256_hex(text.as_bytes())),
         ("inputs_json", inputs.0.to_string()),
         ("units_json", Value::from(units).to_string()),
-        ("stat_methods_json", methods().to_string()),
+        ("stat_methods_json", methods(grid.manifest.statistics.interval).to_string()),
     ];
     Metadata(facts.map(|(key, value)| (format!("routesim.{key}"), value)).to_vec())
 }
 
 /// How the numbers of the tables are found.
-fn methods() -> Value {
+fn methods(interval: IntervalSpec) -> Value {
     json!({
         "over_seeds": "arithmetic mean over the seeds that have a value; n - 1 in the deviation",
         "interval": {
-            "method": "t",
-            "level": CONFIDENCE,
+            "method": interval.method.name(),
+            "level": interval.confidence,
             "of": "the mean over seeds",
-            "null": "fewer than two seeds with a value, or all of them equal",
+            "null": format!(
+                "fewer than {FEWEST_FOR_INTERVAL} seeds with a value, or all of them equal"
+            ),
+            "else": format!(
+                "t where `ci_method` says so: log takes values above 0 in ms, bca {FEWEST_FOR_BCA} \
+                 seeds"
+            ),
         },
         "quantiles_of_a_run": format!(
             "type 7 over measured requests that finished; by nearest rank in a histogram, within \

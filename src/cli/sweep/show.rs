@@ -6,11 +6,15 @@ use super::look::shape;
 use super::provenance::{Clock, metadata, provenance};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{print, print_with, remark};
-use crate::cli::results::{Likes, ResultFiles, ResultWriters};
+use crate::cli::results::{CAPACITY, COMPARISONS, Likes, ResultFiles, ResultWriters};
 use crate::cli::warnings::{FEWEST_FOR_P99, warn};
-use crate::report::{answers_json, capacities_json, capacities_text, sweep_text};
+use crate::report::{
+    answers_json, capacities_json, capacities_text, contests_json, contests_text, sweep_text,
+};
 use crate::store::Stored;
-use crate::sweep::{Answer, Block, CellAnswer, Gathered, Grid, capacities_frame};
+use crate::sweep::{
+    Answer, Block, CellAnswer, Comparer, Contest, Gathered, Grid, capacities_frame, contest_frames,
+};
 use crate::tables::{
     Frame, RunFacts, RunsReader, TableError, cells_frame, wide_cells_frame, write_csv,
     write_csv_rows,
@@ -46,31 +50,41 @@ pub(super) fn show(
 ) -> Result<Exit, CliError> {
     let grid = &job.grid;
     let mut seen = Seen::default();
+    let mut comparer = Comparer::of(grid);
     let mut writers = files.map(|files| begin(job, files, (stored, gathered))).transpose()?;
     // The answer was paid for: a full disk does not take it away.
     let mut written = Ok(());
     for block in gathered.blocks() {
         let mut block = block?;
-        seen.add(job, &block)?;
+        let reader = RunsReader::new(&block.runs);
+        seen.add(job, &block, &reader)?;
+        if let Some(comparer) = &mut comparer {
+            comparer.add(block.cells.clone(), &reader)?;
+        }
         if let (Some(writers), Ok(())) = (&mut writers, &written) {
             written = write(grid, writers, &mut block);
         }
     }
-    if let (Some(writers), Ok(())) = (&mut writers, &written) {
-        written = write_capacities(job, writers);
-    }
     let seconds = made.clock.seconds();
     let counts = (seen.failed, gathered.missing());
+    let compared = comparer.as_ref().map(|comparer| (comparer, comparer.contests()));
     let written = written.and_then(|()| match writers {
         None => Ok(()),
         Some(writers) => {
+            if let Some((comparer, contests)) = &compared {
+                write_contests(job, &writers, comparer, contests)?;
+            }
+            if job.grid.manifest.capacity.is_some() {
+                let mut found = capacities_frame(&job.grid, &job.wanted.capacities)?;
+                writers.add_whole(CAPACITY, &mut found, &metadata(&job.grid, &job.inputs))?;
+            }
             let provenance = provenance(job, &made.clock, made.pool_threads, counts);
             writers.finish(&grid.manifest.text, provenance)
         }
     });
     match format {
         Format::Csv => print_cells(grid, gathered)?,
-        Format::Text | Format::Json => print(&answer(job, &mut seen, format))?,
+        Format::Text | Format::Json => print(&answer(job, &mut seen, format, compared.as_ref()))?,
     }
     written?;
     seen.warn();
@@ -90,35 +104,41 @@ pub(super) fn show(
     Ok(if all_well { Exit::Success } else { Exit::FailedRuns })
 }
 
+/// What cells that are compared say, if the manifest asks for it.
+type Compared<'a, 'g> = Option<&'a (&'a Comparer<'g>, Vec<Contest>)>;
+
 /// The answer: what searches found, or how far each algorithm holds along the rates of the grid.
-fn answer(job: &Job, seen: &mut Seen, format: Format) -> String {
+fn answer(job: &Job, seen: &mut Seen, format: Format, compared: Compared<'_, '_>) -> String {
     let (grid, capacities) = (&job.grid, &job.wanted.capacities);
-    if job.is_sequential() {
-        return match format {
-            Format::Json => format!("{:#}\n", capacities_json(grid, capacities)),
-            Format::Text | Format::Csv => capacities_text(grid, capacities),
-        };
-    }
     let answers = Answer::of(grid, std::mem::take(&mut seen.cells));
-    match format {
-        Format::Json => format!("{:#}\n", answers_json(grid, &answers)),
-        Format::Text | Format::Csv => sweep_text(grid, &answers),
+    match (format, grid.manifest.capacity.is_some()) {
+        (Format::Json, true) => format!("{:#}\n", capacities_json(grid, capacities)),
+        (Format::Text | Format::Csv, true) => capacities_text(grid, capacities),
+        (Format::Json, false) => answer_json(grid, &answers, compared),
+        (Format::Text | Format::Csv, false) => answer_text(grid, &answers, compared),
     }
 }
 
-fn write_capacities(job: &Job, writers: &mut ResultWriters<'_>) -> Result<(), CliError> {
-    if !job.is_sequential() {
-        return Ok(());
+fn answer_text(grid: &Grid, answers: &[Answer], compared: Compared<'_, '_>) -> String {
+    let mut text = sweep_text(grid, answers);
+    if let Some((comparer, contests)) = compared {
+        text.push_str(&contests_text(grid, comparer, contests));
     }
-    let mut capacities = capacities_frame(&job.grid, &job.wanted.capacities)?;
-    writers.add_capacities(&mut capacities, &metadata(&job.grid, &job.inputs))
+    text
+}
+
+fn answer_json(grid: &Grid, answers: &[Answer], compared: Compared<'_, '_>) -> String {
+    let mut document = answers_json(grid, answers);
+    if let Some((comparer, contests)) = compared {
+        document["comparisons"] = contests_json(grid, comparer, contests);
+    }
+    format!("{document:#}\n")
 }
 
 impl Seen {
-    fn add(&mut self, job: &Job, block: &Block) -> Result<(), TableError> {
-        let reader = RunsReader::new(&block.runs);
+    fn add(&mut self, job: &Job, block: &Block, reader: &RunsReader) -> Result<(), TableError> {
         let cells = block.cells.clone();
-        self.cells.extend(CellAnswer::read(&job.grid, &job.plan, cells, &reader)?);
+        self.cells.extend(CellAnswer::read(&job.grid, &job.plan, cells, reader)?);
         let runs = reader.all()?;
         let (_, failed) = runs.by_status()?;
         self.failed += failed.len();
@@ -157,12 +177,31 @@ fn write(grid: &Grid, writers: &mut ResultWriters<'_>, block: &mut Block) -> Res
     writers.add_runs(block)
 }
 
+fn write_contests(
+    job: &Job,
+    writers: &ResultWriters<'_>,
+    comparer: &Comparer<'_>,
+    contests: &[Contest],
+) -> Result<(), CliError> {
+    let tables = contest_frames(&job.grid, &job.plan, comparer, contests)?;
+    let metadata = metadata(&job.grid, &job.inputs);
+    for (name, mut table) in COMPARISONS.into_iter().zip(tables) {
+        writers.add_whole(name, &mut table, &metadata)?;
+    }
+    Ok(())
+}
+
 /// Makes the two tables of cells from a table of runs.
 fn of_cells(grid: &Grid, runs: &Frame) -> Result<[Frame; 2], TableError> {
     let slo = grid.slo_columns();
-    let cells = cells_frame(runs, &grid.coordinates, &slo)?;
+    let cells = cells_of(grid, runs, &slo)?;
     let wide = wide_cells_frame(&cells, &slo)?;
     Ok([cells, wide])
+}
+
+/// Makes the table of cells with the intervals that the manifest asks for.
+fn cells_of(grid: &Grid, runs: &Frame, slo: &[String]) -> Result<Frame, TableError> {
+    cells_frame(runs, &grid.coordinates, slo, grid.manifest.statistics.interval)
 }
 
 /// Prints the table of cells.
@@ -171,13 +210,13 @@ fn print_cells(grid: &Grid, gathered: &Gathered<'_>) -> Result<(), CliError> {
     let text = |block: Result<Block, TableError>| {
         let mut text = Vec::new();
         for runs in block?.pieces() {
-            write_csv_rows(&mut cells_frame(&runs, &grid.coordinates, &slo)?, &mut text)?;
+            write_csv_rows(&mut cells_of(grid, &runs, &slo)?, &mut text)?;
         }
         Ok::<_, TableError>(text)
     };
     let mut made = Ok(());
     let mut head = Vec::new();
-    write_csv(&mut cells_frame(&gathered.none()?.runs, &grid.coordinates, &slo)?, &mut head)?;
+    write_csv(&mut cells_of(grid, &gathered.none()?.runs, &slo)?, &mut head)?;
     print_with(|out| {
         out.write_all(&head)?;
         for block in gathered.blocks() {

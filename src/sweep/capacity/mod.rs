@@ -8,13 +8,13 @@ pub use lines::Line;
 pub use search::{Found, Status};
 pub use spec::{CapacitySpec, Find};
 
-pub(super) use spec::{FEWEST_SEEDS, MOST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
+pub(super) use spec::{FEWEST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::metrics::{SloSpec, SloTerm};
-use crate::stats::{CONFIDENCE, Estimate};
+use crate::stats::Moments;
 use crate::tables::{
     CapacityRow, CellRuns, Frame, RunIndex, TableError, capacity_frame, side_by_side,
 };
@@ -57,7 +57,7 @@ impl Capacity {
             min_seeds: grid.manifest.first_seeds,
             max_seeds: spec.max_seeds.max(grid.manifest.first_seeds),
             relative_width: spec.relative_width,
-            confidence: CONFIDENCE,
+            confidence: grid.manifest.statistics.interval.confidence,
             is_continuous: line.is_continuous,
         };
         let runs = RefCell::new(BTreeMap::new());
@@ -122,7 +122,7 @@ impl Capacity {
             over: over.to_owned(),
             capacity: self.value(),
             interval: self.interval(),
-            level: CONFIDENCE,
+            level: grid.manifest.statistics.interval.confidence,
             status: self.status(),
             limiting: self.limiting.map(|term| term.to_string()),
             objectives: objectives(&grid.cells()[self.line.cells[0]].setting.slo),
@@ -150,10 +150,10 @@ impl Capacity {
             };
             let values: Option<Vec<f64>> =
                 runs.all()?.real("cost_per_1k_tokens_usd")?.into_iter().collect();
-            let Some(price) = values.and_then(|values| Estimate::of(&values)) else {
+            let Some(price) = values.and_then(|values| Moments::of(&values).mean()) else {
                 return Ok(None);
             };
-            prices.push((loads[candidate], 1e3 * price.mean));
+            prices.push((loads[candidate], 1e3 * price));
         }
         let ((from, low), (to, high)) = (prices[0], prices[1]);
         let share = if to > from { (load - from) / (to - from) } else { 0.0 };
@@ -194,7 +194,7 @@ fn look_at(terms: &[SloTerm], runs: &CellRuns<'_>) -> Result<Look, TableError> {
         return Ok(Look::Failed);
     }
     let growth: Vec<f64> = ok.real("backlog_growth_ratio")?.into_iter().flatten().collect();
-    let growth = Estimate::of(&growth).map(|growth| growth.mean);
+    let growth = Moments::of(&growth).mean();
     let reading = |term: &SloTerm| {
         let (values, lost) = ok.objective(&term.column())?;
         Ok(if lost { Reading::Lost } else { Reading::Values(values) })

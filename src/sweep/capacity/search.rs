@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use crate::stats::{
-    BandPoint, Crossing, Estimate, band_crossing, simultaneous_confidence, t_interval,
+    BandPoint, Crossing, Moments, band_crossing, simultaneous_confidence, t_interval,
 };
 use crate::tables::TableError;
 
@@ -199,9 +199,7 @@ impl Search<'_> {
     fn holds(&self, look: &Look) -> Option<bool> {
         let Look::Seen { readings, steady } = look else { return None };
         let within = |(reading, limit): (&Reading, &f64)| match reading {
-            Reading::Values(values) => {
-                Estimate::of(values).is_none_or(|estimate| estimate.mean <= *limit)
-            }
+            Reading::Values(values) => Moments::of(values).mean().is_none_or(|mean| mean <= *limit),
             Reading::Lost => false,
         };
         Some(*steady && readings.iter().zip(self.limits).all(within))
@@ -363,7 +361,7 @@ impl Point {
                 return Some(Self { load, value: None, holds_anyway: false });
             }
         };
-        let mean = Estimate::of(values).map(|estimate| estimate.mean);
+        let mean = Moments::of(values).mean();
         let half = t_interval(values, confidence).map_or(0.0, |own| (own.hi - own.lo) / 2.0);
         Some(Self { load, value: mean.map(|mean| (mean, half)), holds_anyway: mean.is_none() })
     }

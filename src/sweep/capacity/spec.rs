@@ -1,6 +1,7 @@
 //! The `[capacity]` table of a manifest: what is searched for, and how exactly.
 
 use crate::document::{Bounds, Table, Value};
+use crate::sweep::statistics_spec::MOST_SEEDS;
 
 /// The bounds of `relative_width`.
 pub(in crate::sweep) const RELATIVE_WIDTH: Bounds = Bounds::Between(1e-4, 1.0);
@@ -10,7 +11,6 @@ pub(in crate::sweep) const USUAL_WIDTH: f64 = 0.05;
 pub(in crate::sweep) const USUAL_SEEDS: u64 = 80;
 /// An interval of fewer seeds says little.
 pub(in crate::sweep) const FEWEST_SEEDS: u64 = 3;
-pub(in crate::sweep) const MOST_SEEDS: u64 = 10_000;
 
 /// A search along an axis of the grid, for every combination of the others.
 #[derive(Clone, Debug)]

@@ -57,6 +57,12 @@ fn around(path: &str) -> Value {
         document["grid"]["seeds"] = json!(3);
         document["capacity"] = json!({});
     }
+    // What only goes together is there whole.
+    if path == "statistics.max_seeds" || path.starts_with("statistics.precision") {
+        let precision = json!({ "metric": "ttft_mean_ms", "relative": 0.1 });
+        document["statistics"] = json!({ "precision": precision });
+        document["grid"]["seeds"] = json!(3);
+    }
     document
 }
 
@@ -139,8 +145,14 @@ fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, St
     let max_cells = manifest.grids.iter().map(|grid| grid.max_cells).collect();
     let capacity = manifest.capacity.as_ref();
     let capacity = capacity.map(|own| (&own.over, own.relative_width, own.max_seeds));
-    let capacity = format!("{capacity:?}");
-    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), capacity, manifest.gate.clone())
+    let statistics = format!("{capacity:?} {:?}", manifest.statistics.interval);
+    (
+        manifest.seeds.clone(),
+        max_cells,
+        workload.settle(read).ok(),
+        statistics,
+        manifest.gate.clone(),
+    )
 }
 
 #[test]

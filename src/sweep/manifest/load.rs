@@ -56,6 +56,8 @@ impl Manifest {
             execution: read.execution,
             output: read.output,
             gate: read.gate,
+            statistics: read.statistics,
+            compare: read.compare,
             text,
             file: document.label().to_owned(),
             bases,

@@ -26,8 +26,10 @@ use crate::gate::GateSpec;
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
 use crate::sweep::capacity::{CapacitySpec, FEWEST_SEEDS};
+use crate::sweep::compare_spec::CompareSpec;
 use crate::sweep::output_spec::read_output;
 use crate::sweep::run_spec::ExecutionSpec;
+use crate::sweep::statistics_spec::StatisticsSpec;
 
 use grid_spec::leaves;
 
@@ -56,6 +58,10 @@ pub struct Manifest {
     pub output: Keep,
     /// How a check judges its results.
     pub gate: GateSpec,
+    /// How sure its numbers are to be, and how that is told.
+    pub statistics: StatisticsSpec,
+    /// Which cells are compared, if any are.
+    pub compare: Option<CompareSpec>,
     /// The text it was read from; keys that were set from outside follow as comments.
     pub text: String,
     /// The manifests that it extends, one after another.
@@ -156,6 +162,8 @@ struct Read {
     execution: ExecutionSpec,
     output: Keep,
     gate: GateSpec,
+    statistics: StatisticsSpec,
+    compare: Option<CompareSpec>,
 }
 
 /// Reads everything but the configs and the workload. Where something is wrong, it stands without
@@ -190,10 +198,50 @@ fn read(root: &mut Table<'_>) -> Read {
     let gate = root.section("gate", GateSpec::read).unwrap_or_default();
     let mut seeds = read_common_seeds(root, &grids);
     let first_seeds = seeds.len();
+    let statistics = root.section("statistics", |own| StatisticsSpec::read(own, first_seeds));
+    let statistics = statistics.unwrap_or_default();
+    let place = root.item("compare").map(|item| item.value());
+    let compare =
+        place.and_then(|place| root.section("compare", |own| CompareSpec::read(own, place)));
     let capacity = read_capacity(root, &grids, first_seeds);
-    add_seeds(&mut seeds, capacity.as_ref().map_or(0, |capacity| capacity.max_seeds));
+    check_added_seeds(root, &statistics, first_seeds);
+    let most = capacity.as_ref().map_or(0, |capacity| capacity.max_seeds);
+    add_seeds(&mut seeds, most.max(statistics.most_seeds(first_seeds)));
     let name = name.unwrap_or_default();
-    Read { name, seeds, first_seeds, capacity, grids, set, derive, label, execution, output, gate }
+    Read {
+        name,
+        seeds,
+        first_seeds,
+        grids,
+        set,
+        derive,
+        label,
+        execution,
+        output,
+        gate,
+        statistics,
+        compare,
+        capacity,
+    }
+}
+
+/// Refuses a precision from fewer seeds than an interval takes, and what does not go together with
+/// a search, whose cells have seeds of their own.
+fn check_added_seeds(root: &mut Table<'_>, statistics: &StatisticsSpec, first_seeds: usize) {
+    let has_precision = statistics.precision.is_some();
+    if has_precision && (first_seeds as u64) < FEWEST_SEEDS {
+        let hint = format!("an interval takes {FEWEST_SEEDS} or more; 10 are usual");
+        let message = format!("`precision` with {first_seeds} of `grid.seeds`");
+        root.fault_at("statistics", message, Some(hint));
+    }
+    if root.has("capacity") && has_precision {
+        let hint = "leave out `precision`: a search goes by its `relative_width`".to_owned();
+        root.fault_at("capacity", "[capacity] and `statistics.precision`", Some(hint));
+    }
+    if root.has("capacity") && root.has("compare") {
+        let hint = "compare the intervals of `capacity`, or leave out one of the two".to_owned();
+        root.fault_at("capacity", "[capacity] and [compare]", Some(hint));
+    }
 }
 
 /// Adds the seeds that follow the largest, until there are so many.

@@ -60,10 +60,13 @@ fn switched_on(text: &str, line: &Line) -> String {
         let of_line = index == line.index || Some(index) == line.header;
         let with_trace = is_below(&line.path, OF_TRACE) && shown.starts_with("#trace");
         let with_base = line.path == "unset" && shown.starts_with("#extends");
+        let of_precision = ["#[statistics.precision]", "#metric =", "#relative ="];
+        let with_precision = is_below(&line.path, &["statistics"])
+            && of_precision.iter().any(|start| shown.starts_with(start));
         let other = (line.path == "workload.warmup_requests" && shown.starts_with("warmup_s"))
             || (is_below(&line.path, OF_TRACE) && shown == "[workload.generator]");
         match shown.strip_prefix('#') {
-            Some(rest) if of_line || with_trace || with_base => rest.to_owned(),
+            Some(rest) if of_line || with_trace || with_base || with_precision => rest.to_owned(),
             None if other => format!("#{shown}"),
             _ => shown.to_owned(),
         }
