@@ -43,6 +43,8 @@ pub mod cli;
 pub mod cluster;
 pub mod document;
 pub mod engine;
+#[cfg(feature = "sweep")]
+pub mod gate;
 pub mod metrics;
 #[cfg(test)]
 mod oracle;

@@ -14,10 +14,14 @@ use crate::workload::WorkloadError;
 pub enum Exit {
     /// Done.
     Success,
+    /// A check found a regression.
+    Regression,
     /// The command line or a file can't be used.
     Input,
     /// Done, but some runs failed.
     FailedRuns,
+    /// A check that was to be strict could not tell.
+    Inconclusive,
     /// Stopped on request; the next start goes on from there.
     Stopped,
     /// Stopped by Ctrl-C.
@@ -29,8 +33,10 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
+            Self::Regression => 1,
             Self::Input => 2,
             Self::FailedRuns => 3,
+            Self::Inconclusive => 4,
             Self::Stopped => 75,
             Self::Interrupted => 130,
         }

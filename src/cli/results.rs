@@ -14,10 +14,11 @@ use super::error::CliError;
 use super::output::{OutputFile, Watched};
 
 /// The file that is written last: a folder that has it is whole.
-const SEAL: &str = "provenance.json";
-const MANIFEST: &str = "manifest.toml";
+pub(super) const SEAL: &str = "provenance.json";
+/// The manifest, with what it extends and what was set from outside.
+pub(super) const MANIFEST: &str = "manifest.toml";
 /// Key of the seal: bytes of each table, by its name.
-const LENGTHS: &str = "table_bytes";
+pub(super) const LENGTHS: &str = "table_bytes";
 
 /// Name of the table of searches.
 pub(super) const CAPACITY: &str = "capacity";
@@ -276,6 +277,6 @@ impl ResultWriters<'_> {
 
 /// Brings the names of a folder to the disk, in the order in which they were given; where a system
 /// can't do that for a folder, nothing more can be done.
-fn sync_folder(folder: &Path) {
+pub(super) fn sync_folder(folder: &Path) {
     drop(fs::File::open(folder).and_then(|folder| folder.sync_all()));
 }

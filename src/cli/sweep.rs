@@ -1,5 +1,7 @@
 //! The program `routesim-sweep`.
 
+mod baseline;
+mod check;
 mod estimate;
 mod events;
 mod explain;
@@ -11,6 +13,7 @@ mod progress;
 mod provenance;
 mod run;
 mod schema;
+mod sealed;
 mod shard;
 mod show;
 
@@ -24,6 +27,8 @@ use super::error::{CliError, Exit};
 use crate::document::suggestion;
 use crate::sweep::{Balance, Tolerance};
 
+use baseline::BaselineCommand;
+use check::CheckArgs;
 use init::InitArgs;
 use progress::ProgressArg;
 use schema::SchemaOf;
@@ -62,6 +67,11 @@ enum Command {
     },
     /// Make the tables and the answer from what shards have done
     Merge(MergeArgs),
+    /// Hold results against a baseline: has anything become worse?
+    Check(CheckArgs),
+    /// Keep the results that checks hold new ones against
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// Say what a run or cell depends on, and why it would run again
     Explain {
         #[command(flatten)]
@@ -219,6 +229,8 @@ pub fn main() -> ExitCode {
         (Some(Command::Plan { place, list }), _) => look::plan(&place, list),
         (Some(Command::Status { place, format }), _) => look::status(&place, format),
         (Some(Command::Merge(args)), _) => run::merge(&args),
+        (Some(Command::Check(args)), _) => check::check(&args),
+        (Some(Command::Baseline(BaselineCommand::Update(args))), _) => baseline::update(&args),
         (Some(Command::Explain { place, id }), _) => explain::explain(&place, &id),
         (Some(Command::Gc { folder, older_than, damaged }), _) => {
             look::gc(&folder, older_than, damaged)

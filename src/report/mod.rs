@@ -11,6 +11,7 @@ mod contests;
 mod csv;
 mod estimate;
 mod fidelity;
+mod gate;
 mod json;
 mod number;
 mod sweep;
@@ -22,6 +23,7 @@ pub use capacity::{capacities_json, capacities_text};
 pub use catalogue::Catalogue;
 pub use contests::{contests_json, contests_text};
 pub use fidelity::FidelityResults;
+pub use gate::{check_json, check_junit, check_markdown, check_text, shell_quoted};
 pub use sweep::{answers_json, sweep_text};
 
 use crate::cluster::ClusterSpec;

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::document::{Bounds, Key, KeyKind, Keys, json_schema};
+use crate::gate::gate_keys;
 use crate::router::{REGISTRY, Registration};
 use crate::scenario::{config_keys, one_warmup, slo_keys, trace_keys, warmup_keys};
 use crate::stats::{CONFIDENCE, IntervalMethod};
@@ -69,6 +70,7 @@ fn table_keys() -> Vec<Key> {
         table("capacity", capacity_keys().into(), "A search along an axis, in place of all of it."),
         table("run", run_keys().into(), "How runs are executed, and what ends them."),
         table("output", output_keys().into(), "What is kept beside the tables."),
+        table("gate", gate_keys(), "How `check` judges the results against a baseline."),
         table("statistics", statistics_keys(), "How sure numbers are to be, and how it is told."),
         table("compare", compare_keys(), "Cells that are compared seed by seed, and in what."),
     ]

@@ -268,6 +268,26 @@ pub(crate) mod sample {
         DataFrame::new(ids.len(), columns).unwrap()
     }
 
+    /// A run of a table of runs: its cell's id and label, its seed, its status, and its metrics.
+    pub(crate) type Run<'a> = (&'a str, &'a str, i64, Option<&'a str>, Vec<Option<f64>>);
+
+    /// A table of runs with some metrics.
+    pub(crate) fn runs(metrics: &[&str], runs: &[Run<'_>]) -> DataFrame {
+        let error = |run: &Run<'_>| run.3.filter(|status| *status != "ok").map(|_| "broke");
+        let mut columns = vec![
+            Column::new("cell_id".into(), runs.iter().map(|run| run.0).collect::<Vec<_>>()),
+            Column::new("cell_label".into(), runs.iter().map(|run| run.1).collect::<Vec<_>>()),
+            Column::new("seed".into(), runs.iter().map(|run| run.2).collect::<Vec<_>>()),
+            Column::new("status".into(), runs.iter().map(|run| run.3).collect::<Vec<_>>()),
+            Column::new("error".into(), runs.iter().map(error).collect::<Vec<_>>()),
+        ];
+        for (at, metric) in metrics.iter().enumerate() {
+            let values = runs.iter().map(|run| run.4[at]).collect::<Vec<_>>();
+            columns.push(Column::new((*metric).into(), values));
+        }
+        DataFrame::new(runs.len(), columns).unwrap()
+    }
+
     /// The numbers of a column.
     pub(crate) fn reals(frame: &DataFrame, name: &str) -> Vec<Option<f64>> {
         frame.column(name).unwrap().f64().unwrap().iter().collect()

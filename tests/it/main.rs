@@ -6,11 +6,15 @@
 mod batches;
 mod capacity;
 #[cfg(feature = "cli")]
+mod check;
+#[cfg(feature = "cli")]
 mod cli;
 mod distributions;
 mod faults;
 #[cfg(feature = "cli")]
 mod fidelity;
+#[cfg(feature = "sweep")]
+mod gate;
 mod grid;
 #[cfg(feature = "cli")]
 mod init;

@@ -11,9 +11,9 @@ use std::{fmt, fs};
 use code::{code_of, found, uses};
 
 /// The modules from the ground up: each uses only those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "units", "document", "rng", "stats", "trace", "workload", "cluster", "router", "engine",
-    "metrics", "scenario", "tables", "store", "study", "sweep", "report", "cli",
+    "metrics", "scenario", "tables", "gate", "store", "study", "sweep", "report", "cli",
 ];
 
 /// The simulator's slow twin, for tests: it may use any layer, and none may use it.

@@ -129,6 +129,7 @@ pub(super) fn provenance(
     });
     json!({
         "schema": "routesim.provenance/1",
+        "sweep": grid.manifest.name,
         "tables_schema_version": SCHEMA_VERSION,
         "routesim_version": env!("CARGO_PKG_VERSION"),
         "engine": engine_fingerprint(),
@@ -146,6 +147,7 @@ pub(super) fn provenance(
         "requests": grid.describe_sources(),
         "notes": grid.notes,
         "signals": SIGNALS,
+        "gate": grid.manifest.gate.json(),
         "inputs": job.inputs.0,
         "configs": configs.collect::<Vec<_>>(),
     })

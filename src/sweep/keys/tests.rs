@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::document::{Document, Table, asked_of};
+use crate::gate::GateSpec;
 use crate::scenario::ConfigError;
 use crate::sweep::{Manifest, ManifestError, WorkloadSpec};
 
@@ -138,14 +139,20 @@ fn pointer(path: &str) -> String {
 }
 
 /// All that the keys with defaults decide.
-fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, String) {
+fn facts(manifest: &Manifest) -> (Vec<u64>, Vec<usize>, Option<WorkloadSpec>, String, GateSpec) {
     let workload = Document::of("workload", manifest.workload.clone());
     let read = |root: &mut Table<'_>| root.section("workload", WorkloadSpec::read).flatten();
     let max_cells = manifest.grids.iter().map(|grid| grid.max_cells).collect();
     let capacity = manifest.capacity.as_ref();
     let capacity = capacity.map(|own| (&own.over, own.relative_width, own.max_seeds));
     let statistics = format!("{capacity:?} {:?}", manifest.statistics.interval);
-    (manifest.seeds.clone(), max_cells, workload.settle(read).ok(), statistics)
+    (
+        manifest.seeds.clone(),
+        max_cells,
+        workload.settle(read).ok(),
+        statistics,
+        manifest.gate.clone(),
+    )
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Manifest {
             capacity: read.capacity,
             execution: read.execution,
             output: read.output,
+            gate: read.gate,
             statistics: read.statistics,
             compare: read.compare,
             text,

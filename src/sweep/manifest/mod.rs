@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashSet;
 
 use crate::document::{Document, Faults, Item, Table, Value, did_you_mean};
+use crate::gate::GateSpec;
 use crate::metrics::Keep;
 use crate::scenario::ConfigError;
 use crate::sweep::capacity::{CapacitySpec, FEWEST_SEEDS};
@@ -55,6 +56,8 @@ pub struct Manifest {
     pub execution: ExecutionSpec,
     /// What is kept of a run beside its numbers.
     pub output: Keep,
+    /// How a check judges its results.
+    pub gate: GateSpec,
     /// How sure its numbers are to be, and how that is told.
     pub statistics: StatisticsSpec,
     /// Which cells are compared, if any are.
@@ -158,6 +161,7 @@ struct Read {
     label: Option<(String, Value)>,
     execution: ExecutionSpec,
     output: Keep,
+    gate: GateSpec,
     statistics: StatisticsSpec,
     compare: Option<CompareSpec>,
 }
@@ -191,6 +195,7 @@ fn read(root: &mut Table<'_>) -> Read {
     }
     let execution = root.section("run", ExecutionSpec::read).unwrap_or_default();
     let output = root.section("output", read_output).unwrap_or_default();
+    let gate = root.section("gate", GateSpec::read).unwrap_or_default();
     let mut seeds = read_common_seeds(root, &grids);
     let first_seeds = seeds.len();
     let statistics = root.section("statistics", |own| StatisticsSpec::read(own, first_seeds));
@@ -213,6 +218,7 @@ fn read(root: &mut Table<'_>) -> Read {
         label,
         execution,
         output,
+        gate,
         statistics,
         compare,
         capacity,
