@@ -20,6 +20,11 @@ const WIDTH: usize = 100;
 pub fn capacities_text(grid: &Grid, capacities: &[Capacity]) -> String {
     let Some(spec) = &grid.manifest.capacity else { return String::new() };
     let mut text = String::new();
+    let missing = capacities.iter().filter(|own| own.found.is_none()).count();
+    if missing > 0 {
+        let all = capacities.len();
+        line(&mut text, &format!("INCOMPLETE: {missing} of {all} searches have not ended.\n"));
+    }
     let what = match spec.find {
         Find::Highest => "Highest",
         Find::Lowest => "Lowest",
@@ -56,9 +61,11 @@ pub fn capacities_json(grid: &Grid, capacities: &[Capacity]) -> Value {
     let over = grid.manifest.capacity.as_ref().map(|spec| spec.over.as_str());
     let rows: Vec<Value> =
         capacities.iter().map(|capacity| capacity_json(grid, capacity)).collect();
+    let missing = capacities.iter().filter(|own| own.found.is_none()).count();
     json!({
         "schema": SCHEMA,
         "name": grid.manifest.name,
+        "incomplete": (missing > 0).then(|| json!({ "missing_searches": missing })),
         "signals": SIGNALS,
         "over": over,
         "ci_level": grid.manifest.statistics.interval.confidence,
@@ -76,7 +83,7 @@ fn capacity_json(grid: &Grid, capacity: &Capacity) -> Value {
         "ci_lo": lo,
         "ci_hi": hi,
         "status": capacity.status(),
-        "limiting_objective": capacity.limiting.map(|term| term.to_string()),
+        "limiting_objective": capacity.limiting,
         "monotone": found.map(|found| found.is_monotone),
         "seeds": found.map(|found| found.seeds),
         "runs": capacity.runs.values().sum::<usize>(),
@@ -113,7 +120,7 @@ fn table(text: &mut String, grid: &Grid, members: &[&Capacity]) {
             shown(lo),
             shown(hi),
             width.map_or_else(|| "-".to_owned(), |width| format!("{width:.1}")),
-            capacity.limiting.map_or_else(|| "-".to_owned(), |term| term.to_string()),
+            capacity.limiting.clone().unwrap_or_else(|| "-".to_owned()),
             capacity.usd_per_1m_tokens.map_or_else(|| "-".to_owned(), |usd| format!("{usd:.3}")),
             found.map_or_else(|| "-".to_owned(), |found| found.seeds.to_string()),
             capacity.runs.values().sum::<usize>().to_string(),
@@ -133,19 +140,28 @@ fn notes(grid: &Grid, capacities: &[Capacity]) -> Vec<String> {
     };
     let Some(spec) = &grid.manifest.capacity else { return notes };
     let (over, seeds) = (&spec.over, spec.max_seeds);
+    let (first, last) = match spec.find {
+        Find::Highest => ("lowest", "highest"),
+        Find::Lowest => ("highest", "lowest"),
+    };
     if has(Some(Status::Unresolved)) {
+        let what = match over.as_str() {
+            "rate" => format!("the interval is wider than {} %", 100.0 * spec.relative_width),
+            _ => "neighbours can't be told apart".to_owned(),
+        };
         notes.push(format!(
-            "unresolved: the interval is wider than {} % after {seeds} seeds; it holds as it is.\n  \
-             Longer runs narrow it more than `max_seeds` does.",
-            100.0 * spec.relative_width
+            "unresolved: {what} after up to {seeds} seeds; the interval holds as it is.\n  \
+             Longer runs narrow it more than `max_seeds` does."
         ));
     }
     if has(Some(Status::AboveMax)) {
-        notes
-            .push(format!("above_max: the last value of `{over}` keeps the SLO; go on beyond it."));
+        notes.push(format!("above_max: even the {last} `{over}` keeps the SLO: go on beyond it."));
     }
     if has(Some(Status::BelowMin)) {
-        notes.push(format!("below_min: not even the first value of `{over}` keeps the SLO."));
+        notes.push(format!("below_min: not even the {first} `{over}` keeps the SLO."));
+    }
+    if capacities.iter().any(|own| own.limiting.as_deref() == Some("backlog")) {
+        notes.push("backlog: it grows before a latency is too long; longer runs fail.".to_owned());
     }
     if has(Some(Status::Failed)) {
         notes.push("failed: a run that was looked at failed; nothing is known.".to_owned());
@@ -165,7 +181,8 @@ fn notes(grid: &Grid, capacities: &[Capacity]) -> Vec<String> {
 
 fn rank(capacity: &Capacity, find: Find) -> f64 {
     let status = capacity.found.as_ref().map(|found| found.status);
-    match (capacity.value(), find) {
+    let known = capacity.value().or(capacity.interval()[0]);
+    match (known, find) {
         (Some(value), Find::Highest) => value,
         (Some(value), Find::Lowest) => -value,
         (None, _) if status == Some(Status::AboveMax) => f64::INFINITY,
@@ -189,6 +206,7 @@ fn scene(grid: &Grid, capacity: &Capacity) -> String {
         }
     }
     if over != "rate"
+        && grid.has_axis("rate")
         && let Some(rate) = cell.key.rate_rps
     {
         write!(name, ", {rate} req/s").expect("a string takes all");

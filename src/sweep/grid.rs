@@ -235,7 +235,7 @@ impl Grid {
     }
 
     /// Returns whether cells differ along an axis of that name.
-    pub(super) fn has_axis(&self, name: &str) -> bool {
+    pub fn has_axis(&self, name: &str) -> bool {
         self.manifest.grids.iter().flat_map(GridSpec::axes).any(|axis| axis.name == name)
     }
 

@@ -29,7 +29,9 @@ impl Known<'_> {
 
     /// Returns whether one of the first so many seeds of a cell fails.
     pub(super) fn fails(&self, cell: usize, seeds: usize) -> bool {
-        self.ids(cell, seeds).any(|run_id| self.failed.contains(&run_id))
+        // Of one that failed once and was done later there are results.
+        let fails = |run_id| self.failed.contains(&run_id) && !self.stored.has_run(run_id);
+        self.ids(cell, seeds).any(fails)
     }
 
     /// Returns the runs of the first so many seeds of a cell; none when one of them is not done.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::metrics::METRICS;
 use crate::stats::relative_half_width;
 use crate::tables::{RunsReader, TableError};
 
@@ -68,6 +69,11 @@ pub(super) fn seeds_of(
 /// Half the width of a metric's interval over its mean; none where it has none: more seeds of a
 /// number that is not there, or always the same, would not help.
 fn width(runs: &RunsReader, metric: &str, confidence: f64) -> Result<Option<f64>, TableError> {
-    let values: Vec<f64> = runs.all()?.real(metric)?.into_iter().flatten().collect();
+    let runs = runs.all()?;
+    if METRICS.iter().all(|own| own.name != metric) && runs.objective(metric)?.1 {
+        // No number of seeds makes an infinite mean precise.
+        return Ok(None);
+    }
+    let values: Vec<f64> = runs.real(metric)?.into_iter().flatten().collect();
     Ok(relative_half_width(&values, confidence))
 }

@@ -108,7 +108,7 @@ const DESCRIPTIONS: [(&str, &str); 130] = [
     ("capacity", "the value at which the mean of an objective meets its limit"),
     ("relative_width_ratio", "width of the interval over the value"),
     ("capacity_status", "resolved, unresolved, above_max, below_min, failed, or missing"),
-    ("limiting_objective", "the objective that is left first"),
+    ("limiting_objective", "the objective that is left first, or backlog"),
     ("objectives", "all objectives with their limits"),
     ("monotone", "whether nothing holds beyond a value that surely does not"),
     ("values_count", "values of the axis that were looked at"),

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use routesim::tables::ParquetFile;
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_routesim-sweep");
@@ -182,6 +183,7 @@ fn the_smallest_fleet_is_found() {
             // Where two fleets are as good as equal, more seeds do not tell them apart.
             let [lo, found, hi] = ["ci_lo", "capacity", "ci_hi"].map(|key| own[key].as_f64());
             assert!(lo <= found && found <= hi && hi.unwrap() - lo.unwrap() <= 1.0, "{own}");
+            assert_eq!(own["status"] == "resolved", lo == hi, "{own}");
             found.unwrap()
         })
         .collect();
@@ -196,7 +198,9 @@ fn ends_of_the_axis_are_told() {
     fleet(&folder, "");
     for (rates, status) in [("[1, 2, 3]", "above_max"), ("[200, 300]", "below_min")] {
         let rates = format!("grid.rates={rates}");
-        let found = json(&folder, &["run", "search.toml", "--set", &rates, "--out", status]);
+        let longer = "workload.duration_s=300";
+        let arguments = ["run", "search.toml", "--set", &rates, "--set", longer, "--out", status];
+        let found = json(&folder, &arguments);
         for own in found["capacities"].as_array().unwrap() {
             assert_eq!((own["status"].as_str(), own["capacity"].as_f64()), (Some(status), None));
         }
@@ -209,6 +213,8 @@ fn what_can_not_be_searched_for_is_told() {
     for (set, told) in [
         ("capacity.over=cluster.backends", "the grid has no axis `cluster.backends`"),
         ("capacity.over=algorithm", "no capacity over `algorithm`"),
+        ("capacity.max_seeds=4", "`capacity.max_seeds` is 4"),
+        ("grid.seeds=13", "below the 13 of `grid.seeds`"),
         ("capacity.find=lowest", "of rates the highest is searched for"),
         ("capacity.width=1", "unknown key `width` in [capacity]"),
         ("capacity.relative_width=0", "`capacity.relative_width` is 0"),
@@ -237,7 +243,7 @@ fn seeds_are_added_until_a_metric_is_known_closely_enough() {
         fs::write(folder.join("fleet.toml"), "[cluster]\nnum_backends = 2\n").unwrap();
         let text = format!(
             "schema = 1\nname = \"precise\"\n[grid]\nconfigs = [\"fleet.toml\"]\n\
-             algorithms = [\"round_robin\", \"least_outstanding\"]\nrates = [10, 55]\nseeds = 4\n\
+             algorithms = [\"round_robin\", \"least_outstanding\"]\nrates = [10, 55]\nseeds = 5\n\
              [workload]\nduration_s = 40\nwarmup_s = 10\n[workload.generator]\n[statistics]\n\
              max_seeds = 40\nprecision = {{ metric = \"ttft_mean_ms\", relative = {relative} }}\n"
         );
@@ -272,4 +278,33 @@ fn seeds_are_added_until_a_metric_is_known_closely_enough() {
     }
     let merged = command(&folder, &["merge", "precise.toml", "--out", "shards", "--format", "csv"]);
     assert_eq!(String::from_utf8(merged.stdout).unwrap(), cells);
+}
+
+#[test]
+fn a_run_that_failed_once_and_was_done_later_counts() {
+    let folder = folder("later");
+    fleet(&folder, "");
+    let limited = ["run", "search.toml", "--out", "out", "--set", "run.max_wall_s=0.001"];
+    assert_eq!(command(&folder, &limited).status.code(), Some(3));
+    let whole = json(&folder, &["run", "search.toml", "--out", "out"]);
+    assert_eq!(json(&folder, &["merge", "search.toml", "--out", "out"]), whole);
+    // Again from the beginning: every run is executed, and gives what is kept.
+    let output = command(&folder, &["run", "search.toml", "--out", "out", "--fresh"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !stderr.contains("done before"), "{stderr}");
+    let timed = fs::read(folder.join("out/timing.parquet")).unwrap();
+    let timed = ParquetFile::open(&timed).unwrap().rows(None).unwrap().height();
+    let runs = fs::read_to_string(folder.join("out/runs.csv")).unwrap().lines().count() - 1;
+    assert_eq!(timed, runs);
+}
+
+#[test]
+fn objectives_that_change_along_the_axis_are_refused() {
+    let folder = folder("objectives");
+    fleet(&folder, "over = \"slo.ttft_p95_ms\"\nfind = \"lowest\"\n");
+    let axis = "grid.axes.slo.ttft_p95_ms=[10, 100, 1000]";
+    let output = command(&folder, &["plan", "search.toml", "--set", axis]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("the objectives change along `slo.ttft_p95_ms`"), "{stderr}");
 }

@@ -8,7 +8,7 @@ use super::{ManifestArgs, Where};
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::results::{CAPACITY, COMPARISONS, ResultFiles};
-use crate::cli::signals::{watch_interrupt, watch_stop};
+use crate::cli::signals::watch_stop;
 use crate::store::{Damaged, Index, RunId, RunTable, Store, StoreError, Stored};
 use crate::sweep::{
     Ended, Execution, ExecutionSpec, Grid, GridError, Identity, Known, LongTableError, Manifest,
@@ -41,6 +41,8 @@ pub(super) struct How<'a> {
     /// Runs that need not be executed.
     pub(super) done_before: usize,
     pub(super) log: &'a EventLog,
+    /// Asks to stop, also between executions.
+    pub(super) stop: &'a Arc<StopFlag>,
 }
 
 /// What came of an execution.
@@ -54,7 +56,7 @@ pub(super) struct Executed {
     /// Runs that took too long, which are in no table of results either: on another machine they
     /// may not.
     pub(super) timed_out: Vec<RunRow>,
-    /// What each took, in the order of the grid.
+    /// What each took, round by round in the order of the grid.
     pub(super) timings: Vec<TimingRow>,
 }
 
@@ -248,8 +250,8 @@ impl Job {
         runs: &[RunIndex],
     ) -> Result<Executed, CliError> {
         self.keep_specs(runs)?;
-        let stop = Arc::new(StopFlag::new());
-        let num_runs = self.grid.num_runs();
+        let stop = Arc::clone(how.stop);
+        let num_runs = self.plan.len();
         let work = Work {
             name: &self.grid.manifest.name,
             runs,
@@ -287,8 +289,6 @@ impl Job {
         };
         let ended = pool.run(&self.grid, runs, &execution, commit);
         let timings = self.with_ids(tracker.finish());
-        // From here on results may have been written.
-        watch_interrupt(|| "interrupted".to_owned());
         let ended = ended?;
         let late =
             |row: &RunRow| row.outcome.as_ref().is_err_and(|failure| failure.kind.is_of_machine());

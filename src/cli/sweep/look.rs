@@ -183,7 +183,8 @@ impl Far {
     }
 }
 
-/// Says how many runs are done, why others failed, and who is at work. Numbers are not read.
+/// Says how many runs are done, why others failed, and who is at work. Numbers are read only where
+/// which runs are wanted depends on them.
 pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
     let (job, index) = Job::open_with_index(place)?;
     let far = Far::of(&job, &index)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::events::{Call, EventLog};
 use super::failures::{Failures, is_of_machine};
@@ -16,7 +17,7 @@ use crate::cli::output::{OutputFile, remark};
 use crate::cli::results::are_current;
 use crate::cli::signals::{nothing_written, watch_interrupt};
 use crate::store::{RunId, Stored};
-use crate::sweep::{Balance, ExecutionSpec, Gathered, Pool, Shard};
+use crate::sweep::{Balance, ExecutionSpec, Gathered, Pool, Shard, StopFlag, Tolerance};
 use crate::tables::{RunIndex, RunRow, TimingRow, timing_frame, write_parquet};
 
 /// Runs what is not done yet.
@@ -82,9 +83,8 @@ fn to_do(
     // The results are for the tables, which a shard does not make.
     if shard == Shard::WHOLE || job.is_sequential() {
         let stored = job.read()?;
-        if !args.fresh {
-            job.want(&stored, &BTreeSet::new(), shard)?;
-        }
+        let none = Stored::default();
+        job.want(if args.fresh { &none } else { &stored }, &BTreeSet::new(), shard)?;
         let to_do = job.plan.to_do(&job.grid, part, |id| !is_new(stored.has_run(id)));
         Ok((Some(stored), to_do))
     } else {
@@ -131,27 +131,57 @@ impl Work<'_> {
                 remark(&shape(job));
             }
         }
+        let stop = Arc::new(StopFlag::new());
         let mut all = Executed::default();
-        let mut failed = BTreeSet::new();
+        let mut tried = Tried::default();
         loop {
-            let how = How { spec: &spec, progress: args.progress, done_before, log };
+            // The failures of all rounds count together.
+            let most = spec.max_failures.map(|most| most.of(job.plan.len()));
+            let left = most.map(|most| Tolerance::Runs(most.saturating_sub(all.ended.failed)));
+            let spec = ExecutionSpec { max_failures: left, ..spec };
+            let how = How { spec: &spec, progress: args.progress, done_before, log, stop: &stop };
             let executed = job.execute(pool, how, &to_do)?;
-            let lost = executed.failed.iter().chain(&executed.timed_out);
-            failed.extend(lost.map(|row| job.identity.run_id(row.index.cell, row.seed)));
-            let goes_on = job.is_sequential() && !to_do.is_empty() && executed.ended.left == 0;
+            tried.add(job, &to_do, &executed);
+            let is_last = !job.is_sequential() || to_do.is_empty() || executed.ended.left > 0;
             all.add(executed);
-            if !goes_on {
-                return Ok(all);
+            if is_last {
+                break;
             }
-            let stored = job.read_again()?;
-            job.want(&stored, &failed, shard)?;
-            let is_known = |id: RunId| stored.has_run(id) || failed.contains(&id);
+            let mut stored = job.read_again()?;
+            if args.fresh {
+                stored.retain(|id| tried.runs.contains(&id));
+            }
+            job.want(&stored, &tried.failed, shard)?;
+            let is_known = |id: RunId| stored.has_run(id) || tried.failed.contains(&id);
             to_do = job.plan.to_do(&job.grid, part(job, args, shard), is_known);
             done_before = job.plan.len() - to_do.len();
-            if to_do.is_empty() {
-                return Ok(all);
+            let too_many = most.is_some_and(|most| all.ended.failed > most);
+            all.stopped = stop.is_set();
+            if to_do.is_empty() || too_many || all.stopped {
+                all.ended.left = to_do.len();
+                break;
             }
         }
+        // From here on results may have been written.
+        watch_interrupt(|| "interrupted".to_owned());
+        Ok(all)
+    }
+}
+
+/// What one call has tried.
+#[derive(Default)]
+struct Tried {
+    runs: BTreeSet<RunId>,
+    /// Those of them that failed: they are not tried again by this call.
+    failed: BTreeSet<RunId>,
+}
+
+impl Tried {
+    fn add(&mut self, job: &Job, runs: &[RunIndex], executed: &Executed) {
+        let id = |run: RunIndex| job.identity.run_id(run.cell, job.grid.manifest.seeds[run.seed]);
+        self.runs.extend(runs.iter().map(|run| id(*run)));
+        let lost = executed.failed.iter().chain(&executed.timed_out);
+        self.failed.extend(lost.map(|row| id(row.index)));
     }
 }
 

@@ -44,6 +44,13 @@ impl Line {
             if line == lines.len() {
                 lines.push(Vec::new());
             }
+            if let Some((_, first)) = lines[line].first()
+                && grid.cells()[*first].setting.slo != cell.setting.slo
+            {
+                let message = format!("the objectives change along `{}`", spec.over);
+                let hint = "a search is for one set of them".to_owned();
+                return Err(spec.place.refuse(message, Some(hint)));
+            }
             lines[line].push((value, place));
         }
         if let Some(alone) = lines.iter().find(|line| line.len() < 2) {

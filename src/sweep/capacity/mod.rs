@@ -13,7 +13,7 @@ pub(super) use spec::{FEWEST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::metrics::{SloSpec, SloTerm};
+use crate::metrics::{STEADY_GROWTH, SloSpec, SloTerm};
 use crate::stats::Moments;
 use crate::tables::{
     CapacityRow, CellRuns, Frame, RunIndex, TableError, capacity_frame, side_by_side,
@@ -24,6 +24,9 @@ use super::known::Known;
 
 use search::{Look, Precision, Reading, Search, Unfinished};
 
+/// What is left first where the backlog grows before any latency is too long.
+const BACKLOG: &str = "backlog";
+
 /// What is known of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Capacity {
@@ -31,8 +34,8 @@ pub struct Capacity {
     pub line: Line,
     /// What the search found; none while runs are missing.
     pub found: Option<Found>,
-    /// The objective that is left first.
-    pub limiting: Option<SloTerm>,
+    /// What is left first: an objective, or `backlog`.
+    pub limiting: Option<String>,
     /// Runs that were looked at, or are to be: cells, each with its number of seeds.
     pub runs: BTreeMap<usize, usize>,
     /// US dollars per million tokens at the capacity, between the candidates next to it.
@@ -78,7 +81,10 @@ impl Capacity {
             Err(Unfinished::Missing) => None,
             Err(Unfinished::Table(error)) => return Err(error),
         };
-        let limiting = found.as_ref().and_then(|found| Some(terms[found.limiting?]));
+        let limiting = found.as_ref().and_then(|found| found.limiting);
+        let limiting = limiting.map(|place| {
+            terms.get(place).map_or_else(|| BACKLOG.to_owned(), |term| term.to_string())
+        });
         let mut own = Self {
             line: line.clone(),
             found,
@@ -124,7 +130,7 @@ impl Capacity {
             interval: self.interval(),
             level: grid.manifest.statistics.interval.confidence,
             status: self.status(),
-            limiting: self.limiting.map(|term| term.to_string()),
+            limiting: self.limiting.clone(),
             objectives: objectives(&grid.cells()[self.line.cells[0]].setting.slo),
             is_monotone: found.map(|found| found.is_monotone),
             seeds: found.map(|found| found.seeds as u64),
@@ -183,8 +189,9 @@ pub fn capacities_frame(grid: &Grid, capacities: &[Capacity]) -> Result<Frame, T
     side_by_side(&axes, &capacity_frame(&rows)?)
 }
 
+/// The limits of the terms, and of the backlog, which must not grow: a longer run would fail.
 fn limits(terms: &[SloTerm]) -> Vec<f64> {
-    terms.iter().map(|term| term.limit.as_ms()).collect()
+    terms.iter().map(|term| term.limit.as_ms()).chain([STEADY_GROWTH]).collect()
 }
 
 /// What the runs of a candidate say.
@@ -194,13 +201,13 @@ fn look_at(terms: &[SloTerm], runs: &CellRuns<'_>) -> Result<Look, TableError> {
         return Ok(Look::Failed);
     }
     let growth: Vec<f64> = ok.real("backlog_growth_ratio")?.into_iter().flatten().collect();
-    let growth = Moments::of(&growth).mean();
     let reading = |term: &SloTerm| {
         let (values, lost) = ok.objective(&term.column())?;
         Ok(if lost { Reading::Lost } else { Reading::Values(values) })
     };
-    let readings = terms.iter().map(reading).collect::<Result<_, TableError>>()?;
-    Ok(Look::Seen { readings, steady: ok.backlog()?.is_steady(growth) })
+    let mut readings = terms.iter().map(reading).collect::<Result<Vec<_>, TableError>>()?;
+    readings.push(Reading::Values(growth));
+    Ok(Look::Seen(readings))
 }
 
 /// `ttft_p95_ms <= 2000 and tpot_p95_ms <= 60`.

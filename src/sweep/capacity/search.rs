@@ -58,13 +58,8 @@ pub(super) enum Reading {
 /// What the runs of one candidate say.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Look {
-    /// They have ended.
-    Seen {
-        /// By objective.
-        readings: Vec<Reading>,
-        /// Whether the backlog stays: where it grows, a longer run fails.
-        steady: bool,
-    },
+    /// They have ended: what they say of each objective.
+    Seen(Vec<Reading>),
     /// A run of it failed.
     Failed,
 }
@@ -197,12 +192,12 @@ impl Search<'_> {
 
     /// Whether all means are within their limits; none when a run failed.
     fn holds(&self, look: &Look) -> Option<bool> {
-        let Look::Seen { readings, steady } = look else { return None };
+        let Look::Seen(readings) = look else { return None };
         let within = |(reading, limit): (&Reading, &f64)| match reading {
             Reading::Values(values) => Moments::of(values).mean().is_none_or(|mean| mean <= *limit),
             Reading::Lost => false,
         };
-        Some(*steady && readings.iter().zip(self.limits).all(within))
+        Some(readings.iter().zip(self.limits).all(within))
     }
 
     /// Narrows the interval down around two candidates.
@@ -224,8 +219,9 @@ impl Search<'_> {
                 step *= 2;
                 continue;
             }
-            if let Some(middle) = self.middle(&band, &candidates) {
-                near.insert(middle);
+            let middles = self.middles(&band, &candidates);
+            if !middles.is_empty() {
+                near.extend(middles);
                 continue;
             }
             if let Some(status) = self.status(&band, seeds) {
@@ -247,14 +243,18 @@ impl Search<'_> {
         below.into_iter().chain(above).collect()
     }
 
-    /// Returns the middle one of candidates around the estimate that are too far apart for a
-    /// straight line between them.
-    fn middle(&self, band: &Band, candidates: &[usize]) -> Option<usize> {
-        let Crossing::At(load) = band.estimate else { return None };
-        let above = candidates.partition_point(|at| self.loads[*at] <= load);
-        let (below, above) = (candidates[above.checked_sub(1)?], *candidates.get(above)?);
-        let most = if self.precision.is_continuous { STRAIGHT } else { 1 };
-        (above - below > most).then(|| below.midpoint(above))
+    /// Returns the middle ones of candidates around the estimate and the ends of the interval that
+    /// are too far apart for a straight line between them.
+    fn middles(&self, band: &Band, candidates: &[usize]) -> Vec<usize> {
+        let is_straight = self.precision.is_continuous && !band.is_step;
+        let most = if is_straight { STRAIGHT } else { 1 };
+        let middle = |crossing: Crossing| {
+            let Crossing::At(load) = crossing else { return None };
+            let above = candidates.partition_point(|at| self.loads[*at] <= load);
+            let (below, above) = (candidates[above.checked_sub(1)?], *candidates.get(above)?);
+            (above - below > most).then(|| below.midpoint(above))
+        };
+        [band.lo, band.estimate, band.hi].into_iter().filter_map(middle).collect()
     }
 
     /// Returns how the search ends with this; none when more seeds help.
@@ -264,6 +264,8 @@ impl Search<'_> {
             (Crossing::Above, _) => Some(Status::AboveMax),
             (_, Crossing::Below) => Some(Status::BelowMin),
             _ if self.is_narrow(band) => Some(Status::Resolved),
+            // Seeds do not move a step.
+            _ if band.is_step => Some(Status::Unresolved),
             _ => is_last.then_some(Status::Unresolved),
         }
     }
@@ -332,7 +334,7 @@ impl Search<'_> {
                 .zip(looks)
                 .map(|(at, look)| Point::of(self.loads[*at], look, place, confidence))
                 .collect();
-            let own = Band::of(&points?, *limit, place);
+            let own = Band::of(&points?, *limit, place, self.precision.is_continuous);
             first = Some(match first {
                 None => own,
                 Some(first) => first.lower(own),
@@ -345,7 +347,7 @@ impl Search<'_> {
 /// One candidate and one objective.
 struct Point {
     load: f64,
-    /// Mean and half the width of its interval; none where it is infinite, or the backlog grows.
+    /// Mean and half the width of its interval; none where it is infinite.
     value: Option<(f64, f64)>,
     /// Whether no request has the latency: it holds.
     holds_anyway: bool,
@@ -354,15 +356,15 @@ struct Point {
 impl Point {
     /// None when a run failed.
     fn of(load: f64, look: &Look, objective: usize, confidence: f64) -> Option<Self> {
-        let Look::Seen { readings, steady } = look else { return None };
+        let Look::Seen(readings) = look else { return None };
         let values = match &readings[objective] {
-            Reading::Values(values) if *steady => values.as_slice(),
-            Reading::Values(_) | Reading::Lost => {
-                return Some(Self { load, value: None, holds_anyway: false });
-            }
+            Reading::Values(values) => values.as_slice(),
+            Reading::Lost => return Some(Self { load, value: None, holds_anyway: false }),
         };
         let mean = Moments::of(values).mean();
-        let half = t_interval(values, confidence).map_or(0.0, |own| (own.hi - own.lo) / 2.0);
+        // Of one value nothing is known; several that are equal have no width.
+        let open = if values.len() < 2 { f64::MAX / 4.0 } else { 0.0 };
+        let half = t_interval(values, confidence).map_or(open, |own| (own.hi - own.lo) / 2.0);
         Some(Self { load, value: mean.map(|mean| (mean, half)), holds_anyway: mean.is_none() })
     }
 }
@@ -375,12 +377,14 @@ struct Band {
     hi: Crossing,
     limiting: Option<usize>,
     is_monotone: bool,
+    /// Whether it is somewhere between a candidate and the next, which is infinite.
+    is_step: bool,
 }
 
 impl Band {
     /// Inverts the band of one objective. What is infinite is above any limit, and nothing is known
     /// of the way there: the crossing is somewhere between it and the last candidate before it.
-    fn of(points: &[Point], limit: f64, objective: usize) -> Self {
+    fn of(points: &[Point], limit: f64, objective: usize, is_continuous: bool) -> Self {
         let finite =
             points.iter().take_while(|own| own.value.is_some() || own.holds_anyway).count();
         let band: Vec<BandPoint> = points[..finite]
@@ -396,7 +400,8 @@ impl Band {
         // Above all that is finite: before the first that is not.
         let within = |crossing: Option<Crossing>, share: f64| match (crossing, beyond) {
             (None | Some(Crossing::Above), Some(beyond)) => match before {
-                Some(before) => Crossing::At(before + share * (beyond - before)),
+                Some(before) if is_continuous => Crossing::At(before + share * (beyond - before)),
+                Some(before) => Crossing::At(before),
                 None => Crossing::Below,
             },
             (None, None) => Crossing::Above,
@@ -414,8 +419,13 @@ impl Band {
             let holds = |own: &Point| certain(own).map_or(own.holds_anyway, |(holds, _)| holds);
             !points[first..].iter().any(holds)
         });
+        let estimate = crossing.map(|own| own.estimate);
+        let is_step = beyond.is_some()
+            && matches!(estimate, None | Some(Crossing::Above))
+            && before.is_some();
         Self {
-            estimate: within(crossing.map(|own| own.estimate), 0.5),
+            is_step,
+            estimate: within(estimate, 0.5),
             lo: within(crossing.map(|own| own.lo), 0.0),
             hi: within(crossing.map(|own| own.hi), 1.0),
             limiting: Some(objective),
@@ -426,13 +436,15 @@ impl Band {
     /// Of two objectives what holds for both: each end is the lower one.
     fn lower(self, other: Self) -> Self {
         let is_first = order(self.estimate) <= order(other.estimate);
-        let limiting = if is_first { self.limiting } else { other.limiting };
+        let first = if is_first { self } else { other };
+        let Self { limiting, is_step, .. } = first;
         let min = |a: Crossing, b: Crossing| if order(a) <= order(b) { a } else { b };
         Self {
             estimate: min(self.estimate, other.estimate),
             lo: min(self.lo, other.lo),
             hi: min(self.hi, other.hi),
             limiting,
+            is_step,
             is_monotone: self.is_monotone && other.is_monotone,
         }
     }

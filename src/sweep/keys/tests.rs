@@ -54,14 +54,14 @@ fn around(path: &str) -> Value {
         document["workload"] = json!({ "trace": "t.jsonl" });
     }
     if path.starts_with("capacity.") {
-        document["grid"]["seeds"] = json!(3);
+        document["grid"]["seeds"] = json!(5);
         document["capacity"] = json!({});
     }
     // What only goes together is there whole.
     if path == "statistics.max_seeds" || path.starts_with("statistics.precision") {
         let precision = json!({ "metric": "ttft_mean_ms", "relative": 0.1 });
         document["statistics"] = json!({ "precision": precision });
-        document["grid"]["seeds"] = json!(3);
+        document["grid"]["seeds"] = json!(5);
     }
     document
 }

@@ -277,6 +277,11 @@ fn read_capacity(
         let message = format!("[capacity] with {first_seeds} of `grid.seeds`");
         root.fault_of(&place, message, Some(hint));
     }
+    if capacity.max_seeds < first_seeds {
+        let hint = format!("a search begins with these: {first_seeds} or more");
+        let message = format!("`capacity.max_seeds` is below the {first_seeds} of `grid.seeds`");
+        root.fault_of(&place, message, Some(hint));
+    }
     Some(capacity)
 }
 

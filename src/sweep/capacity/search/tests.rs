@@ -40,8 +40,7 @@ fn search(precision: Precision, master: u64) -> (Found, usize) {
         let most = runs.entry(at).or_insert(seeds);
         *most = seeds.max(*most);
         let values = (0..seeds).map(|seed| percentile(loads[at], master, seed)).collect();
-        let steady = loads[at] < 1.0;
-        Ok(Some(Look::Seen { readings: vec![Reading::Values(values)], steady }))
+        Ok(Some(Look::Seen(vec![Reading::Values(values)])))
     };
     let found = search.run(&look).unwrap();
     let count = runs.borrow().values().sum();
@@ -83,8 +82,7 @@ fn of_steps(loads: &[f64], precision: Precision, holds: impl Fn(usize) -> bool) 
     let search = Search { loads, limits: &[1.0], precision };
     let look = |at: usize, seeds: usize| {
         let value = if holds(at) { 0.5 } else { 2.0 };
-        let readings = vec![Reading::Values(vec![value; seeds])];
-        Ok(Some(Look::Seen { readings, steady: true }))
+        Ok(Some(Look::Seen(vec![Reading::Values(vec![value; seeds])])))
     };
     search.run(&look).unwrap()
 }
@@ -125,8 +123,7 @@ proptest! {
                 return Ok(None);
             }
             let values = (0..seeds).map(|seed| percentile(loads[at], master, seed)).collect();
-            let steady = loads[at] < 1.0;
-            Ok(Some(Look::Seen { readings: vec![Reading::Values(values)], steady }))
+            Ok(Some(Look::Seen(vec![Reading::Values(values)])))
         };
         let found = loop {
             if let Ok(found) = search.run(&look) {
@@ -157,7 +154,7 @@ fn of_several_objectives_the_first_to_be_left_counts() {
         let first = vec![if at < 3 { 0.5 } else { 2.0 }; seeds];
         // The second is infinite from the third candidate on.
         let second = if at < 2 { Reading::Values(vec![0.9; seeds]) } else { Reading::Lost };
-        Ok(Some(Look::Seen { readings: vec![Reading::Values(first), second], steady: true }))
+        Ok(Some(Look::Seen(vec![Reading::Values(first), second])))
     };
     let found = search.run(&look).unwrap();
     assert_eq!(found.limiting, Some(1));
@@ -165,20 +162,31 @@ fn of_several_objectives_the_first_to_be_left_counts() {
 }
 
 #[test]
-fn a_growing_backlog_holds_nothing_and_a_failed_run_ends_the_search() {
+fn what_is_infinite_beyond_a_candidate_is_a_step_between_neighbours() {
+    let loads: Vec<f64> = (1..=40).map(f64::from).collect();
+    let look = |at: usize, seeds: usize| {
+        let holds = Reading::Values((0..seeds).map(|seed| 0.5 + 0.001 * seed as f64).collect());
+        Ok(Some(Look::Seen(vec![if at < 22 { holds } else { Reading::Lost }])))
+    };
+    let of = |precision| Search { loads: &loads, limits: &[1.0], precision }.run(&look).unwrap();
+    let found = of(Precision { relative_width: 0.01, ..USUAL });
+    // Candidate 21 is of load 22. More seeds would not help.
+    assert_eq!((found.lo, found.estimate, found.hi), (Some(22.0), Some(22.5), Some(23.0)));
+    assert_eq!((found.status, found.seeds), (Status::Unresolved, 10));
+    let found = of(Precision { is_continuous: false, ..USUAL });
+    assert_eq!((found.lo, found.hi), (Some(22.0), Some(22.0)));
+    assert_eq!((found.status, found.seeds), (Status::Resolved, 10));
+}
+
+#[test]
+fn a_failed_run_ends_the_search() {
     let loads = [1.0, 2.0, 3.0, 4.0];
     let search = Search { loads: &loads, limits: &[1.0], precision: USUAL };
-    let readings = |seeds: usize| vec![Reading::Values(vec![0.5; seeds])];
-    let found = search
-        .run(&|at, seeds| Ok(Some(Look::Seen { readings: readings(seeds), steady: at < 2 })))
-        .unwrap();
-    assert_eq!((found.lo, found.hi), (Some(2.0), Some(3.0)));
-    let found = search
-        .run(&|at, seeds| {
-            let seen = Look::Seen { readings: readings(seeds), steady: true };
-            Ok(Some(if at < 2 { seen } else { Look::Failed }))
-        })
-        .unwrap();
+    let look = |at: usize, seeds: usize| {
+        let seen = Look::Seen(vec![Reading::Values(vec![0.5; seeds])]);
+        Ok(Some(if at < 2 { seen } else { Look::Failed }))
+    };
+    let found = search.run(&look).unwrap();
     assert_eq!((found.status, found.estimate), (Status::Failed, None));
 }
 
@@ -188,7 +196,7 @@ fn what_holds_beyond_what_does_not_is_told() {
         |(load, mean): (f64, f64)| Point { load, value: Some((mean, 0.1)), holds_anyway: false };
     let of = |means: [f64; 3]| {
         let points: Vec<Point> = [1.0, 2.0, 3.0].into_iter().zip(means).map(point).collect();
-        Band::of(&points, 1.0, 0)
+        Band::of(&points, 1.0, 0, true)
     };
     assert!(of([0.5, 2.0, 3.0]).is_monotone && of([0.5, 2.0, 0.95]).is_monotone);
     assert!(!of([0.5, 2.0, 0.5]).is_monotone);
