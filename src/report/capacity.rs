@@ -76,7 +76,7 @@ fn capacity_json(grid: &Grid, capacity: &Capacity) -> Value {
         "ci_lo": lo,
         "ci_hi": hi,
         "status": capacity.status(),
-        "limiting_objective": capacity.limiting.map(|term| term.to_string()),
+        "limiting_objective": capacity.limiting.map(|own| own.to_string()),
         "monotone": found.map(|found| found.is_monotone),
         "seeds": found.map(|found| found.seeds),
         "runs": capacity.runs.values().sum::<usize>(),
@@ -113,7 +113,7 @@ fn table(text: &mut String, grid: &Grid, members: &[&Capacity]) {
             shown(lo),
             shown(hi),
             width.map_or_else(|| "-".to_owned(), |width| format!("{width:.1}")),
-            capacity.limiting.map_or_else(|| "-".to_owned(), |term| term.to_string()),
+            capacity.limiting.map_or_else(|| "-".to_owned(), |own| own.to_string()),
             capacity.usd_per_1m_tokens.map_or_else(|| "-".to_owned(), |usd| format!("{usd:.3}")),
             found.map_or_else(|| "-".to_owned(), |found| found.seeds.to_string()),
             capacity.runs.values().sum::<usize>().to_string(),
@@ -203,10 +203,7 @@ fn scene(grid: &Grid, capacity: &Capacity) -> String {
         )
         .expect("a string takes all");
     }
-    let terms = cell.setting.slo.terms.iter();
-    let terms: Vec<String> =
-        terms.map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
-    format!("{name}; SLO: {}", terms.join(" and "))
+    format!("{name}; SLO: {}", cell.setting.slo)
 }
 
 /// A whole number as it is, others with three digits or more.
