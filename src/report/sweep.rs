@@ -256,7 +256,7 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
         );
         line(
             text,
-            "`surely`: the same for the upper end of the interval. A rate at which the backlog",
+            "`surely`: the same for the worse end of the interval. A rate at which the backlog",
         );
         line(text, "grows over the run holds nothing, whatever its latency is so far.");
     }
