@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cluster::ClusterSpec;
-use crate::document::{Blocked, Document, Fault, FaultSet, Faults, Scalar, Value};
+use crate::document::{Blocked, Document, Fault, FaultSet, Faults, ON_COMMAND_LINE, Scalar, Value};
 use crate::metrics::SloSpec;
 use crate::router::AlgorithmSpec;
 use crate::scenario::Config;
@@ -225,8 +225,9 @@ impl<'m> Resolver<'m> {
         each_value(scope, |target, value, origin| {
             let Target::OfAlgorithm(parameter) = target else { return };
             let path = ["algorithm".to_owned(), parameter.clone()];
-            if origin == Origin::Set && document.get(&path).is_some() {
-                // What the algorithm's own entry says comes after `[set]`.
+            let is_asked_for = value.label().starts_with(ON_COMMAND_LINE);
+            if origin == Origin::Set && document.get(&path).is_some() && !is_asked_for {
+                // What the algorithm's own entry says comes after `[set]`, and before `--set`.
                 return;
             }
             if !has_parameter(&name, parameter) {

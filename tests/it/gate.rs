@@ -1,7 +1,7 @@
 //! How often the gate is wrong: false alarms, and a slower step that it must find.
 //!
 //! In short, two cells and a few repeats. `ROUTESIM_STUDY=1` takes the whole nightly grid and
-//! hundreds of repeats, which takes most of an hour on two cores:
+//! hundreds of repeats, which takes some twenty minutes of CPU time:
 //!
 //! ```sh
 //! ROUTESIM_STUDY=1 cargo test --release --locked --test it gate:: -- --nocapture

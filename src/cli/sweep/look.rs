@@ -174,9 +174,11 @@ impl Far {
     /// `12 are not, of which 3 failed when last tried`.
     fn rest(&self, what: &str) -> String {
         let left = self.left();
+        let are = if left == 1 { "is" } else { "are" };
         match self.failed.len() {
-            0 => format!("{left} are {what}"),
-            failed => format!("{left} are {what}, of which {failed} failed when last tried"),
+            0 => format!("{left} {are} {what}"),
+            1 if left == 1 => format!("1 is {what}, which failed when last tried"),
+            failed => format!("{left} {are} {what}, of which {failed} failed when last tried"),
         }
     }
 }
@@ -191,7 +193,9 @@ pub(super) fn status(place: &Where, format: Format) -> Result<Exit, CliError> {
         Format::Text => {
             let name = &job.grid.manifest.name;
             let rest = far.rest("not");
-            let mut text = format!("{name}: {done} of {runs} runs are done, {rest}; in {folder}\n");
+            let there = if job.store.root().is_dir() { "" } else { ", which is not there yet" };
+            let mut text =
+                format!("{name}: {done} of {runs} runs are done, {rest}; in {folder}{there}\n");
             for FailedRun { run_id, status, error, .. } in far.failed.iter().take(3) {
                 writeln!(text, "{status}: run {run_id}: {error}").expect("a string takes all");
             }
