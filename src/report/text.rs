@@ -256,7 +256,7 @@ fn slo_lines(runs: &[Run]) -> Vec<String> {
     if let Some(least) = first.least_attainment_ratio {
         let name = Objective::Attainment(least).to_string();
         let value = Shown::of_metric(runs, "slo_attainment_ratio").show(RATIO);
-        table.push(vec![name, value, least.to_string(), met(runs, SloSummary::is_attained)]);
+        table.push(vec![name, value, format!(">= {least}"), met(runs, SloSummary::is_attained)]);
     }
     let attainment = Shown::of_metric(runs, "slo_attainment_ratio").show(PERCENT);
     let goodput = Shown::of_metric(runs, "goodput_rps").show(RATE);
