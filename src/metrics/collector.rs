@@ -6,7 +6,7 @@ use crate::workload::Window;
 
 use super::distribution::{Batches, Keep};
 use super::series::Series;
-use super::slo::{SloMeasure, SloSpec, SloTerm};
+use super::slo::{SloMeasure, SloSpec};
 use super::summary::{Measured, Summary, summarise};
 
 /// Collects what [`Summary`] needs: four numbers per measured request, or four histograms beyond
@@ -78,13 +78,15 @@ impl<'s> Collector<'s> {
         measured.prompt_tokens += u64::from(record.prompt_tokens);
         measured.hits += u64::from(record.cached_tokens > 0);
 
-        let within = |term: &SloTerm| match term.measure {
-            SloMeasure::Ttft => ttft <= term.limit,
-            SloMeasure::E2e => e2e <= term.limit,
-            SloMeasure::QueueWait => scheduled.since(arrival) <= term.limit,
-            SloMeasure::Tpot => tpot.is_none_or(|ps| SimDuration::from_ps(ps) <= term.limit),
+        let within = |measure: SloMeasure, limit: SimDuration| match measure {
+            SloMeasure::Ttft => ttft <= limit,
+            // Gaps are pooled: no request is within their limit or beyond it.
+            SloMeasure::Tbt => true,
+            SloMeasure::E2e => e2e <= limit,
+            SloMeasure::QueueWait => scheduled.since(arrival) <= limit,
+            SloMeasure::Tpot => tpot.is_none_or(|ps| SimDuration::from_ps(ps) <= limit),
         };
-        measured.attained += u64::from(self.slo.terms.iter().all(within));
+        measured.attained += u64::from(self.slo.admits(within));
     }
 }
 
@@ -116,6 +118,7 @@ impl Sink for Collector<'_> {
         self.measured.draws.take(record, self.window.first);
         if is_measured {
             self.measured.counts.count(record.outcome);
+            self.measured.gaps += u64::from(record.output_tokens.saturating_sub(1));
             self.measured.preemptions += u64::from(record.preemptions);
         }
         let before = record.last_token.is_none_or(|at| at < self.window.from);
@@ -139,10 +142,11 @@ impl Sink for Collector<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic};
+    use crate::document::Document;
+    use crate::metrics::{MOST_EXACT, QuantileMethod, SloStatistic, SloSummary, SloTerm};
     use crate::rng::Stream;
     use crate::router::RejectReason;
-    use crate::units::{PS_PER_S, RequestId};
+    use crate::units::{PS_PER_MS, PS_PER_S, RequestId};
 
     const REQUESTS: u32 = 20_000;
 
@@ -194,21 +198,40 @@ mod tests {
             terms: [SloMeasure::E2e, SloMeasure::Ttft, SloMeasure::QueueWait, SloMeasure::Tpot]
                 .map(|measure| SloTerm { measure, statistic, limit })
                 .to_vec(),
+            attainment: None,
         };
-        let mut collector = Collector::new(window, planned, &slo);
+        summary_of(records, window, planned, &slo)
+    }
+
+    fn summary_of<'r>(
+        records: impl IntoIterator<Item = &'r RequestRecord>,
+        window: Window,
+        planned: usize,
+        slo: &SloSpec,
+    ) -> Summary {
+        let mut collector = Collector::new(window, planned, slo);
         for record in records {
             collector.outcome(record);
         }
         collector.token_gap_run(SimDuration::from_ps(7), SimDuration::from_ps(3), 10, 2);
-        let run = RunRecord {
-            end: second(60),
+        collector.summary(&idle(), 1.0)
+    }
+
+    /// What a run without backends leaves behind.
+    fn idle() -> RunRecord {
+        RunRecord {
+            end: SimTime::from_ps(60 * PS_PER_S),
             backends: Vec::new(),
             pools: Vec::new(),
             dispatched: Vec::new(),
             events: 0,
             diagnostics: Vec::new(),
-        };
-        collector.summary(&run, 1.0)
+        }
+    }
+
+    fn slo(text: &str) -> SloSpec {
+        let document = Document::parse("slo.toml", text).unwrap();
+        document.settle(|root| Some(SloSpec::read(root))).unwrap()
     }
 
     #[test]
@@ -242,7 +265,7 @@ mod tests {
                 tpot: exact.tpot.clone(),
                 e2e: exact.e2e.clone(),
                 queue_wait: exact.queue_wait.clone(),
-                slo: Some(crate::metrics::SloSummary { terms: exact_slo.terms, ..counted_slo }),
+                slo: Some(SloSummary { terms: exact_slo.terms, ..counted_slo }),
                 ..counted
             };
             assert_eq!(same, exact);
@@ -274,5 +297,99 @@ mod tests {
             None,
             "a lost request is infinitely late"
         );
+    }
+    /// Four requests that arrive at once: waiting, first and last token in milliseconds, tokens. The
+    /// last one is turned away.
+    fn four(text: &str) -> SloSummary {
+        let ms = |ms: u64| SimTime::from_ps(ms * PS_PER_MS);
+        let window = Window { first: RequestId(0), from: ms(0), to: ms(10_000) };
+        let slo = slo(text);
+        let mut collector = Collector::new(window, 4, &slo);
+        for (index, times, tokens) in [
+            (0, Some([10, 100, 300]), 5),
+            (1, Some([20, 200, 1_000]), 5),
+            (2, Some([30, 300, 300]), 1),
+            (3, None, 5),
+        ] {
+            let time = |at: usize| times.map(|times| ms(times[at]));
+            let rejected = Outcome::Rejected(RejectReason::QueueFull);
+            collector.outcome(&RequestRecord {
+                request: RequestId(index),
+                arrival: ms(0),
+                prompt_tokens: 9,
+                output_tokens: tokens,
+                outcome: times.map_or(rejected, |_| Outcome::Finished),
+                backend: None,
+                scheduled: time(0),
+                first_token: time(1),
+                last_token: time(2),
+                cached_tokens: 0,
+                preemptions: 0,
+            });
+        }
+        for gap in [50, 200] {
+            collector.token_gaps(SimDuration::from_ps(gap * PS_PER_MS), 4);
+        }
+        collector.summary(&idle(), 1.0).slo.unwrap()
+    }
+
+    #[test]
+    fn requests_are_held_to_their_own_limits() {
+        // TPOT is 50 and 200 ms; the single token has none.
+        for (limits, within) in [
+            ("ttft_ms = 300", 3.0),
+            ("ttft_ms = 299", 2.0),
+            ("ttft_ms = 300\ntpot_ms = 50", 2.0),
+            ("ttft_ms = 299\ntpot_ms = 50", 1.0),
+            ("queue_wait_ms = 20", 2.0),
+            ("e2e_ms = 300", 2.0),
+            ("e2e_ms = 299\nttft_ms = 1000", 0.0),
+            // Statistics are objectives of the run: they admit or refuse no request.
+            ("e2e_ms = 300\nttft_mean_ms = 1", 2.0),
+        ] {
+            let own = four(&format!("attainment_ratio = 0.5\n{limits}"));
+            assert!((own.attainment_ratio - within / 4.0).abs() < 1e-12, "{limits}: {own:?}");
+            assert_eq!(own.is_attained(), within >= 2.0, "{limits}");
+            assert_eq!(own.met, within >= 2.0 && own.terms.is_empty(), "{limits}");
+        }
+        assert!(four("attainment_ratio = 0.75\nttft_ms = 300").met, "as many as are asked for");
+        assert!(!four("attainment_ratio = 0.76\nttft_ms = 300").met);
+        let own = four("ttft_p50_ms = 200\ntpot_p50_ms = 1000");
+        assert_eq!((own.attainment_ratio, own.least_attainment_ratio), (0.5, None));
+    }
+
+    #[test]
+    fn gaps_that_did_not_come_are_infinitely_long() {
+        // Of the twelve gaps four are 50 ms, four 200 ms, and four never came.
+        let own = four("tbt_p30_ms = 51\ntbt_p60_ms = 200\ntbt_p75_ms = 1e9\ntbt_mean_ms = 1e9");
+        let [p30, p60, p75, mean] = &own.terms[..] else { panic!("four terms: {own:?}") };
+        assert!((p30.value_ms.unwrap() / 50.0 - 1.0).abs() < 0.004 && p30.met, "{p30:?}");
+        assert_eq!((p60.value_ms, p60.met), (Some(200.0), true), "rank 8 of 12 is the last");
+        assert_eq!((p75.value_ms, p75.met), (None, false), "rank 9 of 12");
+        assert_eq!((mean.value_ms, mean.met), (None, false));
+        // Gaps are nobody's own: a limit of them alone lets every request that finished pass.
+        assert!((own.attainment_ratio - 0.75).abs() < 1e-12);
+    }
+
+    #[test]
+    fn attainment_grows_with_the_limits_and_decides() {
+        let records = records();
+        let second = |s| SimTime::from_ps(s * PS_PER_S);
+        let first = RequestId(REQUESTS / 10);
+        let window = Window { first, from: second(2), to: second(20) };
+        for key in ["ttft_ms", "tpot_ms", "e2e_ms", "queue_wait_ms"] {
+            let mut before = 0.0;
+            for limit in [1, 10, 50, 100, 300, 1_000, 10_000, 100_000] {
+                for (least, more) in [(0.5, ""), (0.9, "ttft_p50_ms = 1e6")] {
+                    let text = format!("attainment_ratio = {least}\n{key} = {limit}\n{more}");
+                    let own = summary_of(&records, window, 18_000, &slo(&text)).slo.unwrap();
+                    assert!(own.attainment_ratio >= before, "{text}");
+                    assert_eq!(own.met, own.attainment_ratio >= least, "{text}");
+                    before = own.attainment_ratio;
+                }
+            }
+            // All that finished: one in a hundred was turned away.
+            assert!((before - 0.99).abs() < 1e-12, "{key}: {before}");
+        }
     }
 }

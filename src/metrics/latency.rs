@@ -56,7 +56,7 @@ pub(super) enum Values {
     Counted(LogHistogram),
 }
 
-/// A quantile of an objective, over the values and as many infinite ones as requests were lost.
+/// A quantile of an objective, over the values and as many infinite ones as were lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) percent: f64,
@@ -79,9 +79,19 @@ impl QuantileMethod {
 }
 
 impl Latency {
-    pub(super) fn of_histogram(histogram: &LogHistogram) -> Self {
+    /// Describes the values of a histogram and returns the quantiles of objectives in milliseconds,
+    /// none where they are infinite.
+    pub(super) fn of_histogram(
+        histogram: &LogHistogram,
+        wanted: &[Wanted],
+    ) -> (Self, Vec<Option<f64>>) {
         let quantiles = QUANTILES.map(|p| histogram.quantile(p).map(|ps| ps as f64));
-        Self::new(histogram.moments(), &quantiles)
+        let own = |quantile: &Wanted| {
+            let p = quantile.percent / 100.0;
+            let ps = histogram.quantile_with_losses(p, quantile.lost)?;
+            Some(ms(ps as f64))
+        };
+        (Self::new(histogram.moments(), &quantiles), wanted.iter().map(own).collect())
     }
 
     /// `quantiles` are [`QUANTILES`] in picoseconds.
@@ -131,14 +141,7 @@ impl Values {
     pub(super) fn describe(&mut self, wanted: &[Wanted]) -> (Latency, Vec<Option<f64>>) {
         match self {
             Self::All(values) => describe_all(values, wanted),
-            Self::Counted(histogram) => {
-                let own = |quantile: &Wanted| {
-                    let p = quantile.percent / 100.0;
-                    let ps = histogram.quantile_with_losses(p, quantile.lost)?;
-                    Some(ms(ps as f64))
-                };
-                (Latency::of_histogram(histogram), wanted.iter().map(own).collect())
-            }
+            Self::Counted(histogram) => Latency::of_histogram(histogram, wanted),
         }
     }
 }

@@ -35,7 +35,9 @@ pub use halves::Halves;
 pub use latency::{Latency, MOST_EXACT, QuantileMethod};
 pub use outcomes::OutcomeCounts;
 pub use series::{MOST_INSTANTS, MOST_STATES, Series, most_instants};
-pub use slo::{SloMeasure, SloSpec, SloStatistic, SloTerm};
+pub use slo::{
+    AttainmentSpec, Objective, RequestLimit, SloMeasure, SloSpec, SloStatistic, SloTerm,
+};
 pub use summary::{Backlog, SloSummary, Summary, TermSummary};
 
 /// A backlog that grows by more than this share of the arrivals, and by more than chance, says that

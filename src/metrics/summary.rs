@@ -105,11 +105,15 @@ pub struct Backlog {
 /// How a run stands to its SLO.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SloSummary {
-    /// Whether every term holds.
+    /// Whether every objective holds.
     pub met: bool,
-    /// Measured requests within every limit, over measured requests that arrived.
+    /// Measured requests within the SLO, over measured requests that arrived. A request is within
+    /// it when it finished within the limits of requests, or, where there are none, of the terms.
     pub attainment_ratio: f64,
-    /// Measured requests within every limit, per second of the window.
+    /// The least attainment that is asked for, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_attainment_ratio: Option<f64>,
+    /// Measured requests within the SLO, per second of the window.
     pub goodput_rps: Option<f64>,
     /// Each limit.
     pub terms: Vec<TermSummary>,
@@ -140,6 +144,8 @@ pub(super) struct Measured {
     pub(super) e2e: Values,
     pub(super) queue_wait: Values,
     pub(super) tbt: LogHistogram,
+    /// Gaps between tokens that the measured requests asked for, whether they came or not.
+    pub(super) gaps: u64,
     pub(super) cached_tokens: u64,
     pub(super) prompt_tokens: u64,
     pub(super) hits: u64,
@@ -174,6 +180,7 @@ impl Measured {
             e2e: values(),
             queue_wait: values(),
             tbt: LogHistogram::new(),
+            gaps: 0,
             cached_tokens: 0,
             prompt_tokens: 0,
             hits: 0,
@@ -219,23 +226,30 @@ impl Measured {
         slo: &SloSpec,
         terms: &mut [TermSummary],
     ) -> Latency {
-        let lost = self.counts.requests - self.counts.finished;
-        let values = match measure {
-            SloMeasure::Ttft => &mut self.ttft,
-            SloMeasure::Tpot => &mut self.tpot,
-            SloMeasure::E2e => &mut self.e2e,
-            SloMeasure::QueueWait => &mut self.queue_wait,
+        let lost = match measure {
+            SloMeasure::Ttft | SloMeasure::Tpot | SloMeasure::E2e | SloMeasure::QueueWait => {
+                self.counts.requests - self.counts.finished
+            }
+            // What came of a request that did not finish counts, and so does what did not.
+            SloMeasure::Tbt => self.gaps.saturating_sub(self.tbt.count()),
         };
         let own = || slo.terms.iter().enumerate().filter(|(_, term)| term.measure == measure);
         let wanted = own().filter_map(|(_, term)| match term.statistic {
             SloStatistic::Mean => None,
             SloStatistic::Percentile(percent) => Some(Wanted { percent, lost }),
         });
-        let (latency, quantiles) = values.describe(&wanted.collect::<Vec<_>>());
+        let wanted: Vec<Wanted> = wanted.collect();
+        let (latency, quantiles) = match measure {
+            SloMeasure::Ttft => self.ttft.describe(&wanted),
+            SloMeasure::Tbt => Latency::of_histogram(&self.tbt, &wanted),
+            SloMeasure::Tpot => self.tpot.describe(&wanted),
+            SloMeasure::E2e => self.e2e.describe(&wanted),
+            SloMeasure::QueueWait => self.queue_wait.describe(&wanted),
+        };
         let mut quantiles = quantiles.into_iter();
         for (place, term) in own() {
             let value_ms = match term.statistic {
-                // One request that is infinitely late makes the mean infinite.
+                // One value that is infinite makes the mean infinite.
                 SloStatistic::Mean => latency.mean_ms.filter(|_| lost == 0),
                 SloStatistic::Percentile(_) => quantiles.next().flatten(),
             };
@@ -244,6 +258,25 @@ impl Measured {
             terms[place].value_ms = value_ms;
         }
         latency
+    }
+}
+
+impl SloSummary {
+    fn new(slo: &SloSpec, measured: &Measured, terms: Vec<TermSummary>, window_s: f64) -> Self {
+        let open = Self {
+            met: false,
+            attainment_ratio: measured.attained as f64 / measured.counts.requests.max(1) as f64,
+            least_attainment_ratio: slo.attainment.as_ref().map(|own| own.least_ratio),
+            goodput_rps: ratio(measured.attained as f64, window_s),
+            terms,
+        };
+        let met = open.terms.iter().all(|term| term.met) && open.is_attained();
+        Self { met, ..open }
+    }
+
+    /// Returns whether as many requests are within the SLO as must be.
+    pub fn is_attained(&self) -> bool {
+        self.least_attainment_ratio.is_none_or(|least| self.attainment_ratio >= least)
     }
 }
 
@@ -296,21 +329,22 @@ pub(super) fn summarise(
     let mut terms: Vec<TermSummary> = slo.terms.iter().map(TermSummary::open).collect();
     let distributions = measured.distributions();
     let mut latency = |measure| measured.describe(measure, slo, &mut terms);
-    let (ttft, tpot) = (latency(SloMeasure::Ttft), latency(SloMeasure::Tpot));
-    let (e2e, queue_wait) = (latency(SloMeasure::E2e), latency(SloMeasure::QueueWait));
+    let (ttft, tbt) = (latency(SloMeasure::Ttft), latency(SloMeasure::Tbt));
+    let (tpot, e2e) = (latency(SloMeasure::Tpot), latency(SloMeasure::E2e));
+    let queue_wait = latency(SloMeasure::QueueWait);
     let finished = measured.counts.finished as f64;
     let busy_s: f64 = run.backends.iter().map(|backend| backend.busy.as_secs()).sum();
     let tokens = measured.completed_prompt_tokens + measured.completed_output_tokens;
     let usd = usd_per_hour / 3_600.0 * window_s;
-    let slo = (!slo.is_empty()).then(|| slo_summary(&measured, terms, window_s));
+    let slo = (!slo.is_empty()).then(|| SloSummary::new(slo, &measured, terms, window_s));
     Summary {
         window_s,
         drain_s: drain.as_secs(),
         backlog,
         backlog_growth_ratio: growth.filter(|_| window_s > 0.0),
         latency_quantiles: measured.method,
-        tbt: Latency::of_histogram(&measured.tbt),
         ttft,
+        tbt,
         tpot,
         e2e,
         queue_wait,
@@ -375,15 +409,6 @@ fn queue_ratio(run: &RunRecord) -> Option<f64> {
         }
     }
     worst
-}
-
-fn slo_summary(measured: &Measured, terms: Vec<TermSummary>, window_s: f64) -> SloSummary {
-    SloSummary {
-        met: terms.iter().all(|term| term.met),
-        attainment_ratio: measured.attained as f64 / measured.counts.requests.max(1) as f64,
-        goodput_rps: ratio(measured.attained as f64, window_s),
-        terms,
-    }
 }
 
 #[cfg(test)]

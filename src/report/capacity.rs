@@ -221,10 +221,7 @@ fn scene(grid: &Grid, capacity: &Capacity) -> String {
         )
         .expect("a string takes all");
     }
-    let terms = cell.setting.slo.terms.iter();
-    let terms: Vec<String> =
-        terms.map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
-    format!("{name}; SLO: {}", terms.join(" and "))
+    format!("{name}; SLO: {}", cell.setting.slo)
 }
 
 /// A whole number as it is, others with three digits or more.

@@ -21,6 +21,9 @@ pub(super) const SECONDS: Style = Style { scale: 1.0, places: |_| 1 };
 /// A ratio as percent to a tenth.
 pub(super) const PERCENT: Style = Style { scale: 100.0, places: |_| 1 };
 
+/// A ratio that may be near 1, to four digits.
+pub(super) const RATIO: Style = Style { scale: 1.0, places: |_| 4 };
+
 /// A rate to a hundredth below a thousand, whole above.
 pub(super) const RATE: Style =
     Style { scale: 1.0, places: |value| if value < 1_000.0 { 2 } else { 0 } };

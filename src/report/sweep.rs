@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::document::Scalar;
-use crate::metrics::OutcomeCounts;
+use crate::metrics::{OutcomeCounts, SloSpec};
 use crate::stats::{Estimate, FEWEST_FOR_BCA, FEWEST_FOR_INTERVAL, IntervalMethod};
 use crate::sweep::{Answer, CellAnswer, Grid, TermAnswer};
 use crate::tables::{FEW_SEEDS, Flag};
@@ -139,6 +139,15 @@ fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
             })
         })
         .collect();
+    let attainment = answer.setting.slo.attainment.as_ref().map(|own| {
+        let limits: serde_json::Map<String, Value> =
+            own.limits.iter().map(|own| (own.to_string(), own.limit.as_ms().into())).collect();
+        json!({
+            "least_ratio": own.least_ratio,
+            "limits_ms": limits,
+            "value_ratio": estimate_json(cell.attainment_ratio),
+        })
+    });
     let mut value = json!({
         "label": cell.key.label,
         "rate_rps": cell.key.rate_rps,
@@ -150,6 +159,7 @@ fn cell_json(answer: &Answer, cell: &CellAnswer) -> Value {
         "realised_rps": estimate_json(cell.realised_rps),
         "requests": cell.counts,
         "slo": slo,
+        "attainment": attainment,
         "goodput_rps": estimate_json(cell.goodput_rps),
         "ttft_mean_ms": estimate_json(cell.ttft_mean_ms),
         "token_hit_ratio": estimate_json(cell.token_hit_ratio),
@@ -231,17 +241,14 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
             cluster.usd_per_hour()
         ),
     );
-    let objectives: Vec<String> =
-        slo.terms.iter().map(|term| format!("{term} <= {}", term.limit.as_ms())).collect();
-    if objectives.is_empty() {
+    if slo.is_empty() {
         line(text, &format!("no SLO; {seeds}\n"));
         let title = "TTFT mean, ms (~ the backlog grows, inf: no request finished)";
-        let title = Title { text: title, is_latency: true };
+        let title = Title { text: title, is_latency: true, show: shown_ms };
         curve(text, &title, answers, |cell| cell.ttft_mean_ms, |_| Marks::default());
         return;
     }
-    let objectives = objectives.join(" and ");
-    line(text, &format!("SLO: {objectives}; {seeds}"));
+    line(text, &format!("SLO: {slo}; {seeds}"));
     if is_first {
         line(
             text,
@@ -249,12 +256,17 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
         );
         line(
             text,
-            "`surely`: the same for the upper end of the interval. A rate at which the backlog",
+            "`surely`: the same for the worse end of the interval. A rate at which the backlog",
         );
         line(text, "grows over the run holds nothing, whatever its latency is so far.");
     }
     line(text, "");
     capacity(text, answers);
+    curves(text, slo, answers);
+}
+
+/// Each objective over the rates.
+fn curves(text: &mut String, slo: &SloSpec, answers: &[Answer]) {
     for (index, term) in slo.terms.iter().enumerate() {
         let name = term.to_string();
         let limit = term.limit.as_ms();
@@ -266,8 +278,18 @@ fn section(text: &mut String, grid: &Grid, answers: &[Answer], is_first: bool) {
         let title = format!(
             "{name} by rate (! above {limit}, ~ the backlog grows, inf: among unfinished requests)"
         );
-        let title = Title { text: &title, is_latency: false };
+        let title = Title { text: &title, is_latency: false, show: shown_ms };
         curve(text, &title, answers, |cell| cell.terms[index].value_ms, marks);
+    }
+    if let Some(attainment) = &slo.attainment {
+        let least = attainment.least_ratio;
+        let marks = |cell: &CellAnswer| {
+            let late = cell.attainment_ratio.is_some_and(|ratio| ratio.mean < least);
+            Marks { late, thin_tail: false }
+        };
+        let title = format!("attainment_ratio by rate (! below {least}, ~ the backlog grows)");
+        let title = Title { text: &title, is_latency: false, show: |ratio| shown(ratio, 1.0, 4) };
+        curve(text, &title, answers, |cell| cell.attainment_ratio, marks);
     }
 }
 
@@ -395,12 +417,14 @@ struct Title<'t> {
     text: &'t str,
     /// Of requests that finished alone.
     is_latency: bool,
+    /// How its numbers are shown.
+    show: fn(Estimate) -> String,
 }
 
 /// What is to be said of a number of a curve.
 #[derive(Default)]
 struct Marks {
-    /// It is above its limit.
+    /// It is beyond its limit.
     late: bool,
     thin_tail: bool,
 }
@@ -434,7 +458,7 @@ fn curve(
         let mut row = vec![answer.algorithm.clone()];
         row.extend(columns.keys().map(|column| {
             let Some(cell) = own.get(column) else { return String::new() };
-            let value = get(cell).map_or_else(|| unknown(cell).to_owned(), shown_ms);
+            let value = get(cell).map_or_else(|| unknown(cell).to_owned(), title.show);
             let unsteady = if cell.steady { "" } else { " ~" };
             let Marks { late, thin_tail } = marks(cell);
             let late = if late { " !" } else { "" };

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{OutcomeCounts, SloSummary, Summary};
+use crate::metrics::{Objective, OutcomeCounts, SloSummary, Summary};
 use crate::stats::Moments;
 use crate::study::Run;
 use crate::units::SimTime;
 
 use super::estimate::Shown;
-use super::number::{INDEX, MS, PER_MILLION, PERCENT, RATE, SECONDS, SIGNIFICANT, Style, WHOLE};
+use super::number::{
+    INDEX, MS, PER_MILLION, PERCENT, RATE, RATIO, SECONDS, SIGNIFICANT, Style, WHOLE,
+};
 use super::table::{TextTable, width};
 use super::{Results, SIGNALS};
 
@@ -250,6 +252,11 @@ fn slo_lines(runs: &[Run]) -> Vec<String> {
         let value = Shown::of(runs, |summary| summary.slo.as_ref()?.terms.get(at)?.value_ms);
         let met = met(runs, |slo| slo.terms.get(at).is_some_and(|term| term.met));
         table.push(vec![term.name.clone(), value.show(MS), MS.show(term.limit_ms), met]);
+    }
+    if let Some(least) = first.least_attainment_ratio {
+        let name = Objective::Attainment(least).to_string();
+        let value = Shown::of_metric(runs, "slo_attainment_ratio").show(RATIO);
+        table.push(vec![name, value, format!(">= {least}"), met(runs, SloSummary::is_attained)]);
     }
     let attainment = Shown::of_metric(runs, "slo_attainment_ratio").show(PERCENT);
     let goodput = Shown::of_metric(runs, "goodput_rps").show(RATE);

@@ -26,7 +26,7 @@ pub fn config_keys() -> Keys {
         table("simulation", simulation_keys(), "Label, seed and warm-up."),
         table("cluster", cluster_keys(), "The fleet.").required(),
         table("trace", config_trace_keys(), "Where `routesim` finds requests; sweeps do not."),
-        table("slo", slo_keys(), "Objectives, in milliseconds; all of them must hold."),
+        table("slo", slo_keys(), "Objectives; all of them must hold."),
     ])
 }
 
@@ -285,7 +285,8 @@ pub fn trace_keys() -> Vec<Key> {
     ]
 }
 
-/// Returns the keys of objectives: the usual ones by name, others by their form.
+/// Returns the keys of objectives: the usual ones by name, others by their form; those of single
+/// requests go with the share of requests that keep them.
 pub fn slo_keys() -> Keys {
     let limit = || KeyKind::Real(Bounds::Between(1e-6, 1e9));
     let key = |measure: &str, statistic: &str| {
@@ -297,13 +298,25 @@ pub fn slo_keys() -> Keys {
     };
     let measures = SloMeasure::ALL.map(|(name, _)| name);
     let usual = ["mean", "p50", "p90", "p95", "p99"];
-    let keys: Vec<Key> = measures
+    let mut keys: Vec<Key> = measures
         .into_iter()
         .flat_map(|measure| usual.map(|statistic| key(measure, statistic)))
         .collect();
+    let of_requests = SloMeasure::ALL.iter().filter(|(_, measure)| measure.is_per_request());
+    let of_requests: Vec<String> = of_requests.map(|(name, _)| format!("{name}_ms")).collect();
+    let about = "Limit of each request, in milliseconds; needs `attainment_ratio`.";
+    keys.extend(of_requests.iter().map(|name| Key::new(name, limit(), about)));
+    let share = KeyKind::Real(Bounds::Between(1e-6, 1.0));
+    let about = "Share of the measured requests that must be within the limits of each request.";
+    keys.push(Key::new("attainment_ratio", share, about));
+    let some = of_requests.iter().map(|name| json!({ "required": [name] }));
+    let needs_some = json!({ "anyOf": some.collect::<Vec<_>>() });
+    let needs_share = of_requests.iter().map(|name| (name.clone(), json!(["attainment_ratio"])));
+    let mut needs: serde_json::Map<String, Value> = needs_share.collect();
+    needs.insert("attainment_ratio".to_owned(), needs_some);
     let percent = r"p(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)";
     let form = format!("^({})_(mean|{percent})_ms$", measures.join("|"));
-    Keys::from(keys).others(&form, limit())
+    Keys::from(keys).others(&form, limit()).rule(json!({ "dependencies": needs }))
 }
 
 #[cfg(test)]

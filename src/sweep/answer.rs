@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::document::Scalar;
 use crate::metrics::{OutcomeCounts, SloSpec, SloTerm};
-use crate::stats::{Estimate, IntervalSpec};
+use crate::stats::{Estimate, FEWEST_FOR_INTERVAL, IntervalSpec};
 use crate::tables::{CellKey, CellRuns, CellValidity, Flags, RunsReader, TableError};
 
 use super::grid::{Cell, Grid};
@@ -32,12 +32,15 @@ pub struct CellAnswer {
     pub steady: bool,
     /// Why its numbers may not be what they seem.
     pub flags: Flags,
-    /// Each objective over the seeds.
+    /// Each limit of a statistic over the seeds.
     pub terms: Vec<TermAnswer>,
+    /// Measured requests within the SLO, of 1; none without an SLO.
+    pub attainment_ratio: Option<Estimate>,
     /// Whether the cell is steady, the mean of every objective is within its limit, no run failed,
     /// and there are runs.
     pub met: bool,
-    /// Whether the upper end of every objective's interval is.
+    /// Whether the end of every objective's interval is that is nearer to the limit: the upper one,
+    /// of the attainment the lower one.
     pub surely_met: bool,
     /// Measured requests that finished, of 1.
     pub finished_ratio: Option<Estimate>,
@@ -156,10 +159,13 @@ impl Answer {
         (self.holds_to, self.surely_to)
     }
 
-    /// Compares what the objectives' first statistic is at the rate that holds.
+    /// Compares what the first objective's number is at the rate that holds.
     fn tie(&self, other: &Self) -> std::cmp::Ordering {
         let value = |answer: &Self| {
             let cell = &answer.cells[answer.holds_to.unwrap_or(0)];
+            if cell.terms.is_empty() && answer.setting.slo.attainment.is_some() {
+                return cell.attainment_ratio.map_or(f64::INFINITY, |ratio| -ratio.mean);
+            }
             let estimate = match cell.terms.first() {
                 Some(term) if term.lost => None,
                 first => first.and_then(|term| term.value_ms).or(cell.ttft_mean_ms),
@@ -230,13 +236,16 @@ impl CellAnswer {
         let terms: Vec<TermAnswer> = slo.terms.iter().map(term).collect::<Result<_, _>>()?;
         let steady = validity.is_steady();
         let of = |runs, (column, unit), scale| over(runs, column, scale, interval.for_unit(unit));
-        let within = |upper: fn(&Estimate) -> f64| {
+        let attainment_ratio = of(&ok, ("slo_attainment_ratio", "1"), 1.0)?;
+        let within = |upper: fn(&Estimate) -> f64, attained: Option<f64>| {
             let mut terms = slo.terms.iter().zip(&terms);
             let holds = terms.all(|(limit, term)| {
                 let value = term.value_ms.as_ref().map(upper);
                 !term.lost && value.is_none_or(|value| value <= limit.limit.as_ms())
             });
-            failed.is_empty() && !ok.is_empty() && steady && holds
+            let mut least = slo.attainment.iter().map(|own| own.least_ratio);
+            let attains = least.all(|least| attained.is_some_and(|ratio| ratio >= least));
+            failed.is_empty() && !ok.is_empty() && steady && holds && attains
         };
         Ok(Self {
             num_failed: failed.len(),
@@ -246,10 +255,12 @@ impl CellAnswer {
             flags: validity.flags(),
             finished_ratio: of(&ok, ("finished_ratio", "1"), 1.0)?,
             realised_rps: of(runs, ("realised_rps", "requests/s"), 1.0)?,
-            met: within(|estimate| estimate.mean),
-            surely_met: within(|estimate| {
-                estimate.interval.map_or(f64::INFINITY, |interval| interval.hi)
-            }),
+            met: within(|estimate| estimate.mean, attainment_ratio.map(|ratio| ratio.mean)),
+            surely_met: within(
+                |estimate| estimate.interval.map_or(f64::INFINITY, |interval| interval.hi),
+                attainment_ratio.and_then(|ratio| least_surely(&ratio, ok.len())),
+            ),
+            attainment_ratio,
             goodput_rps: of(&ok, ("goodput_rps", "requests/s"), 1.0)?,
             ttft_mean_ms: of(&ok, ("ttft_mean_ms", "ms"), 1.0)?,
             token_hit_ratio: of(&ok, ("token_hit_ratio", "1"), 1.0)?,
@@ -275,6 +286,13 @@ impl TermAnswer {
         let thin_tail = value_ms.is_some() && validity.has_thin_tail(&column);
         Ok(Self { value_ms, lost, thin_tail })
     }
+}
+
+/// The lower end of a ratio's interval over so many runs. Runs that all have 1 have no interval, and
+/// are as sure as runs can be: there is nothing above.
+fn least_surely(ratio: &Estimate, num_runs: usize) -> Option<f64> {
+    let all = (ratio.mean >= 1.0 && num_runs >= FEWEST_FOR_INTERVAL).then_some(1.0);
+    ratio.interval.map_or(all, |interval| Some(interval.lo))
 }
 
 /// Averages a column, times `scale`, over runs; none when one of them does not have it.
@@ -317,6 +335,7 @@ mod tests {
             flags: Flags::default(),
             finished_ratio: None,
             terms: Vec::new(),
+            attainment_ratio: None,
             met,
             surely_met,
             goodput_rps: None,
@@ -352,5 +371,17 @@ mod tests {
         assert_eq!(Answer::new(vec![cell(3.0, false, false)], slo, 0).holds_to, None);
         let answer = Answer::new(vec![cell(3.0, true, true)], setting(""), 0);
         assert_eq!(answer.holds_to, None, "no SLO");
+    }
+    #[test]
+    fn an_attainment_is_sure_by_its_lower_end() {
+        let sure = |values: &[f64]| {
+            let estimate = Estimate::of(values, IntervalSpec::default()).unwrap();
+            least_surely(&estimate, values.len())
+        };
+        // 0.97, 0.98, 0.99: the mean less 4.302653 · 0.01/√3.
+        assert!((sure(&[0.97, 0.98, 0.99]).unwrap() - 0.955_159).abs() < 1e-6);
+        assert_eq!(sure(&[1.0; 3]), Some(1.0), "no request of any run missed");
+        assert_eq!(sure(&[1.0; 2]), None, "too few");
+        assert_eq!(sure(&[0.9; 5]), None, "nothing is known of the variance");
     }
 }

@@ -56,12 +56,12 @@ impl CompareSpec {
         Self { over, baseline, metrics, margin }
     }
 
-    /// Returns the metrics that are compared, whose objectives have those columns.
-    pub(super) fn metric_names(&self, slo_columns: &[String]) -> Vec<String> {
+    /// Returns the metrics that are compared; `objectives` are the columns of those.
+    pub(super) fn metric_names(&self, objectives: Vec<String>) -> Vec<String> {
         match &self.metrics {
             Some(metrics) => metrics.iter().map(|metric| metric.name.clone()).collect(),
-            None if slo_columns.is_empty() => USUAL.map(str::to_owned).to_vec(),
-            None => slo_columns.to_vec(),
+            None if objectives.is_empty() => USUAL.map(str::to_owned).to_vec(),
+            None => objectives,
         }
     }
 

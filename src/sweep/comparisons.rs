@@ -92,7 +92,7 @@ impl<'g> Comparer<'g> {
     pub fn of(grid: &'g Grid) -> Option<Self> {
         let spec = grid.manifest.compare.as_ref()?;
         let over = Over::of(&grid.manifest, &spec.over.name)?;
-        let metrics = spec.metric_names(&grid.slo_columns());
+        let metrics = spec.metric_names(grid.objective_columns());
         let metrics: Vec<ComparedMetric> = metrics.into_iter().map(ComparedMetric::of).collect();
         let runs = grid.num_runs();
         let values = metrics.iter().map(|_| vec![None; runs]).collect();

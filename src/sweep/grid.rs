@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::document::{FaultSet, Faults};
-use crate::metrics::SloTerm;
+use crate::metrics::{Objective, SloSpec, SloTerm};
 use crate::scenario::Scenario;
 use crate::tables::{AxisColumn, CellKey, Frame, RunIndex, TableError, axes_frame};
 use crate::trace::{Chain, ONE_LEVEL, TraceError};
@@ -290,6 +290,12 @@ impl Grid {
         slo_columns(&self.cells)
     }
 
+    /// Returns the columns of every objective in force, the attainment among them where some of it is
+    /// asked for.
+    pub(super) fn objective_columns(&self) -> Vec<String> {
+        columns_of(&self.cells, |slo| slo.objectives().iter().map(Objective::column).collect())
+    }
+
     /// Returns the mean number of requests of a cell's run, for estimates.
     pub fn requests_of(&self, cell: usize) -> f64 {
         let demand = self.demand(cell);
@@ -414,8 +420,13 @@ fn coordinate_names(manifest: &Manifest) -> Vec<String> {
     names
 }
 
-/// The columns of every objective in force, in the order of the cells.
+/// The columns that hold the statistics of every objective in force, in the order of the cells; the
+/// attainment is a metric of every table.
 pub(super) fn slo_columns(cells: &[Cell]) -> Vec<String> {
+    columns_of(cells, |slo| slo.terms.iter().map(SloTerm::column).collect())
+}
+
+fn columns_of(cells: &[Cell], of: impl Fn(&SloSpec) -> Vec<String>) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     let mut last: Option<&Arc<Setting>> = None;
     for cell in cells {
@@ -423,7 +434,7 @@ pub(super) fn slo_columns(cells: &[Cell]) -> Vec<String> {
             continue;
         }
         last = Some(&cell.setting);
-        for column in cell.setting.slo.terms.iter().map(SloTerm::column) {
+        for column in of(&cell.setting.slo) {
             if !columns.contains(&column) {
                 columns.push(column);
             }

@@ -112,9 +112,14 @@ impl CellSpec<'_> {
         let parameters = self.algorithm.parameters().iter();
         let parameters: Value = parameters.map(|(name, value)| (*name, *value)).collect();
         // Objectives hold together, in any order.
-        let mut slo: Vec<(String, SimDuration)> =
+        let mut limits: Vec<(String, SimDuration)> =
             self.slo.terms.iter().map(|term| (term.to_string(), term.limit)).collect();
-        slo.sort();
+        let attainment = self.slo.attainment.as_ref();
+        let of_requests = attainment.iter().flat_map(|own| &own.limits);
+        limits.extend(of_requests.map(|own| (own.to_string(), own.limit)));
+        limits.sort();
+        let mut slo: Vec<Value> = limits.iter().map(|limit| json!(limit)).collect();
+        slo.extend(attainment.map(|own| json!(["attainment_ratio", own.least_ratio])));
         let warmup = match self.warmup {
             Warmup::Time(SimDuration::ZERO) => Warmup::NONE,
             warmup => warmup,

@@ -66,7 +66,8 @@ fn table_keys() -> Vec<Key> {
         table("grid", grid_keys().into(), "The axes, whose product is the grid."),
         table("grids", grids, "Several grids by name, one after the other."),
         table("workload", workload_keys(), "Where the requests come from."),
-        table("slo", slo_keys(), "Objectives, in milliseconds, in place of those of the configs."),
+        // An axis, [set] or [derive] may give what a key needs.
+        table("slo", slo_keys().optional(), "Objectives, in place of those of the configs."),
         table("capacity", capacity_keys().into(), "A search along an axis, in place of all of it."),
         table("run", run_keys().into(), "How runs are executed, and what ends them."),
         table("output", output_keys().into(), "What is kept beside the tables."),

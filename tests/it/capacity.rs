@@ -123,6 +123,25 @@ fn intervals_cover_the_capacity_of_a_queue() {
     study(if is_long { 200 } else { 3 });
 }
 
+#[test]
+fn a_share_of_requests_has_the_capacity_of_its_quantile() {
+    // 99 % within 20 s is a 99th percentile of 20 s: the same queue, the same rate.
+    let folder = folder("attainment");
+    queue(&folder, 20_000.0, "relative_width = 0.1\n");
+    let path = folder.join("queue.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("e2e_p99_ms = 20_000", "e2e_ms = 20_000\nattainment_ratio = 0.99");
+    fs::write(path, text).unwrap();
+    let found = json(&folder, &["run", "queue.toml", "--out", "out"]);
+    let own = &found["capacities"][0];
+    let (lo, hi) = (own["ci_lo"].as_f64().unwrap(), own["ci_hi"].as_f64().unwrap());
+    assert!(lo <= EXACT && EXACT <= hi && hi - lo < 0.1, "{own}");
+    assert_eq!(own["status"], "resolved");
+    assert_eq!(own["limiting_objective"], "attainment_ratio");
+    let csv = fs::read_to_string(folder.join("out/capacity.csv")).unwrap();
+    assert!(csv.contains("attainment_ratio >= 0.99 of e2e_ms <= 20000"), "{csv}");
+}
+
 /// Tables of a folder, without what differs from one execution to the next.
 fn tables(out: &Path) -> Vec<(String, Vec<u8>)> {
     let names = ["runs", "cells", "cells_wide", "capacity"];

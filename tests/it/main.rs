@@ -28,6 +28,8 @@ mod pairing;
 #[cfg(feature = "cli")]
 mod schema;
 #[cfg(feature = "cli")]
+mod slo;
+#[cfg(feature = "cli")]
 mod statistics;
 #[cfg(feature = "cli")]
 mod store;

@@ -47,7 +47,12 @@ CONFIGS = [
     (FLEET + "[slo]\nttft_p95_ms = 1\n'e2e_p99.9_ms' = 2\nqueue_wait_mean_ms = 3", True),
     (FLEET + "[slo]\nttft_p100_ms = 1\ntpot_p7_ms = 1", True),
     (FLEET + "[slo]\nttft_p101_ms = 1", False),
-    (FLEET + "[slo]\ntbt_p95_ms = 1", False),
+    (FLEET + "[slo]\ntbt_p95_ms = 1", True),
+    (FLEET + "[slo]\nttft_ms = 1\ntpot_ms = 2\nattainment_ratio = 0.99", True),
+    (FLEET + "[slo]\ntbt_ms = 1\nattainment_ratio = 0.99", False),
+    (FLEET + "[slo]\nttft_ms = 1", False),
+    (FLEET + "[slo]\nttft_p95_ms = 1\nattainment_ratio = 0.99", False),
+    (FLEET + "[slo]\nttft_ms = 1\nattainment_ratio = 1.5", False),
     (FLEET + "[slo]\nttft_p95_ms = 0", False),
 ]
 

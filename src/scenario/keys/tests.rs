@@ -26,6 +26,10 @@ fn around(path: &str) -> Value {
             document["cluster"]["disaggregated"] =
                 json!({ "enabled": true, "prefill_backends": 1, "decode_backends": 3 });
         }
+        "slo.attainment_ratio" => document["slo"] = json!({ "ttft_ms": 1.0 }),
+        "slo.ttft_ms" | "slo.tpot_ms" | "slo.e2e_ms" | "slo.queue_wait_ms" => {
+            document["slo"] = json!({ "attainment_ratio": 0.5 });
+        }
         path if path.starts_with("cluster.step_model.") => {
             document["cluster"]["step_model"] = json!({ "step_ms": 1.0, "decode_ms": 1.0 });
             document["cluster"]["step_model"]["prefill_token_ms"] = json!(1.0);

@@ -13,7 +13,7 @@ pub(super) use spec::{FEWEST_SEEDS, RELATIVE_WIDTH, USUAL_SEEDS, USUAL_WIDTH};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::metrics::{STEADY_GROWTH, SloSpec, SloTerm};
+use crate::metrics::{Objective, STEADY_GROWTH};
 use crate::stats::Moments;
 use crate::tables::{
     CapacityRow, CellRuns, Frame, RunIndex, TableError, capacity_frame, side_by_side,
@@ -54,8 +54,9 @@ impl Capacity {
         line: &Line,
         known: &Known<'_>,
     ) -> Result<Self, TableError> {
-        let terms = &grid.cells()[line.cells[0]].setting.slo.terms;
-        let (loads, limits) = (line.loads(), limits(terms));
+        let objectives = grid.cells()[line.cells[0]].setting.slo.objectives();
+        let loads = line.loads();
+        let limits: Vec<f64> = objectives.iter().map(limit).chain([STEADY_GROWTH]).collect();
         let precision = Precision {
             min_seeds: grid.manifest.first_seeds,
             max_seeds: spec.max_seeds.max(grid.manifest.first_seeds),
@@ -73,7 +74,7 @@ impl Capacity {
             if known.fails(cell, seeds) {
                 return Ok(Some(Look::Failed));
             }
-            known.runs(cell, seeds)?.map(|runs| look_at(terms, &runs.all()?)).transpose()
+            known.runs(cell, seeds)?.map(|runs| look_at(&objectives, &runs.all()?)).transpose()
         };
         let search = Search { loads: &loads, limits: &limits, precision };
         let found = match search.run(&look) {
@@ -83,7 +84,7 @@ impl Capacity {
         };
         let limiting = found.as_ref().and_then(|found| found.limiting);
         let limiting = limiting.map(|place| {
-            terms.get(place).map_or_else(|| BACKLOG.to_owned(), |term| term.to_string())
+            objectives.get(place).map_or_else(|| BACKLOG.to_owned(), |own| own.to_string())
         });
         let mut own = Self {
             line: line.clone(),
@@ -131,7 +132,7 @@ impl Capacity {
             level: grid.manifest.statistics.interval.confidence,
             status: self.status(),
             limiting: self.limiting.clone(),
-            objectives: objectives(&grid.cells()[self.line.cells[0]].setting.slo),
+            objectives: grid.cells()[self.line.cells[0]].setting.slo.to_string(),
             is_monotone: found.map(|found| found.is_monotone),
             seeds: found.map(|found| found.seeds as u64),
             values: self.runs.len() as u64,
@@ -189,29 +190,33 @@ pub fn capacities_frame(grid: &Grid, capacities: &[Capacity]) -> Result<Frame, T
     side_by_side(&axes, &capacity_frame(&rows)?)
 }
 
-/// The limits of the terms, and of the backlog, which must not grow: a longer run would fail.
-fn limits(terms: &[SloTerm]) -> Vec<f64> {
-    terms.iter().map(|term| term.limit.as_ms()).chain([STEADY_GROWTH]).collect()
+/// What the search holds a [`Reading`] against: more is worse, so an attainment is turned around.
+fn limit(objective: &Objective) -> f64 {
+    match objective {
+        Objective::Term(term) => term.limit.as_ms(),
+        Objective::Attainment(least_ratio) => -least_ratio,
+    }
 }
 
 /// What the runs of a candidate say.
-fn look_at(terms: &[SloTerm], runs: &CellRuns<'_>) -> Result<Look, TableError> {
+fn look_at(objectives: &[Objective], runs: &CellRuns<'_>) -> Result<Look, TableError> {
     let (ok, failed) = runs.by_status()?;
     if !failed.is_empty() {
         return Ok(Look::Failed);
     }
     let growth: Vec<f64> = ok.real("backlog_growth_ratio")?.into_iter().flatten().collect();
-    let reading = |term: &SloTerm| {
-        let (values, lost) = ok.objective(&term.column())?;
-        Ok(if lost { Reading::Lost } else { Reading::Values(values) })
+    let reading = |objective: &Objective| match objective {
+        Objective::Term(term) => {
+            let (values, lost) = ok.objective(&term.column())?;
+            Ok(if lost { Reading::Lost } else { Reading::Values(values) })
+        }
+        Objective::Attainment(_) => {
+            let ratios = ok.real(&objective.column())?;
+            Ok(Reading::Values(ratios.into_iter().flatten().map(|ratio| -ratio).collect()))
+        }
     };
-    let mut readings = terms.iter().map(reading).collect::<Result<Vec<_>, TableError>>()?;
+    let mut readings = objectives.iter().map(reading).collect::<Result<Vec<_>, TableError>>()?;
+    // The backlog must not grow: a longer run would fail.
     readings.push(Reading::Values(growth));
     Ok(Look::Seen(readings))
-}
-
-/// `ttft_p95_ms <= 2000 and tpot_p95_ms <= 60`.
-fn objectives(slo: &SloSpec) -> String {
-    let terms = slo.terms.iter().map(|term| format!("{term} <= {}", term.limit.as_ms()));
-    terms.collect::<Vec<_>>().join(" and ")
 }

@@ -253,7 +253,7 @@ fn faults_say_where_and_how_to_mend_them() {
             ["unknown metric `tft`", "m.toml:"],
         ),
     ] {
-        let rates = format!("{ALGORITHMS}\nrates = [1]\nseeds = 4");
+        let rates = format!("{ALGORITHMS}\nrates = [1]\nseeds = 5");
         let error = load("faults", &rates, &format!("[compare]\n{more}\n")).unwrap_err();
         for part in parts {
             assert!(error.contains(part), "{more}: {error}");

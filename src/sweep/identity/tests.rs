@@ -307,3 +307,21 @@ fn the_fingerprint_names_the_version_and_the_engine() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(engine_fingerprint(), format!("{version}-engine.{ENGINE}"));
 }
+
+#[test]
+fn what_is_asked_of_requests_is_part_of_the_id() {
+    let text = CONFIG.replace("e2e_mean_ms = 9000\n", "");
+    let of = |more: &str| plain(&format!("{text}{more}\n"));
+    let own = of("attainment_ratio = 0.99\nttft_ms = 500\ntpot_ms = 50");
+    assert_eq!(own, of("tpot_ms = 50\nattainment_ratio = 0.99\nttft_ms = 500"));
+    let others = [
+        "",
+        "ttft_mean_ms = 500\ntpot_mean_ms = 50",
+        "attainment_ratio = 0.999\nttft_ms = 500\ntpot_ms = 50",
+        "attainment_ratio = 0.99\nttft_ms = 501\ntpot_ms = 50",
+        "attainment_ratio = 0.99\nttft_ms = 500",
+    ];
+    for other in others {
+        assert_ne!(own, of(other), "{other}");
+    }
+}

@@ -63,6 +63,13 @@ fn around(path: &str) -> Value {
         document["statistics"] = json!({ "precision": precision });
         document["grid"]["seeds"] = json!(5);
     }
+    match path {
+        "slo.attainment_ratio" => document["slo"] = json!({ "ttft_ms": 1.0 }),
+        "slo.ttft_ms" | "slo.tpot_ms" | "slo.e2e_ms" | "slo.queue_wait_ms" => {
+            document["slo"] = json!({ "attainment_ratio": 0.5 });
+        }
+        _ => {}
+    }
     document
 }
 

@@ -13,6 +13,9 @@ const OF_TRACE: &[&str] = &[
     "workload.bootstrap_block_s",
 ];
 
+/// Keys of which one needs another.
+const OF_ATTAINMENT: &[&str] = &["slo.attainment_ratio", "slo.ttft_ms", "slo.tpot_ms"];
+
 /// A line of the template that sets a key.
 #[derive(Debug)]
 struct Line {
@@ -63,10 +66,17 @@ fn switched_on(text: &str, line: &Line) -> String {
         let of_precision = ["#[statistics.precision]", "#metric =", "#relative ="];
         let with_precision = is_below(&line.path, &["statistics"])
             && of_precision.iter().any(|start| shown.starts_with(start));
+        let of_attainment = ["#attainment_ratio =", "#ttft_ms =", "#tpot_ms ="];
+        let with_attainment = OF_ATTAINMENT.contains(&line.path.as_str())
+            && of_attainment.iter().any(|start| shown.starts_with(start));
         let other = (line.path == "workload.warmup_requests" && shown.starts_with("warmup_s"))
             || (is_below(&line.path, OF_TRACE) && shown == "[workload.generator]");
         match shown.strip_prefix('#') {
-            Some(rest) if of_line || with_trace || with_base || with_precision => rest.to_owned(),
+            Some(rest)
+                if of_line || with_trace || with_base || with_precision || with_attainment =>
+            {
+                rest.to_owned()
+            }
             None if other => format!("#{shown}"),
             _ => shown.to_owned(),
         }
