@@ -78,7 +78,10 @@ fn measuring(criterion: &mut Criterion) {
         statistic: SloStatistic::Percentile(95.0),
         limit: SimDuration::from_ps(s * PS_PER_S),
     };
-    let slo = SloSpec { terms: vec![limit(SloMeasure::Ttft, 1), limit(SloMeasure::Tpot, 1)] };
+    let slo = SloSpec {
+        terms: vec![limit(SloMeasure::Ttft, 1), limit(SloMeasure::Tpot, 1)],
+        attainment: None,
+    };
     let end = SimTime::from_ps(2_000 * PS_PER_S);
     let window = Window { first: records[0].request, from: SimTime::ZERO, to: end };
     let run = RunRecord {
