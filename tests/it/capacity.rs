@@ -171,6 +171,10 @@ fn searches_are_the_same_by_threads_shards_and_after_a_stop() {
     assert_eq!(whole["capacities"].as_array().unwrap().len(), 3);
     json(&folder, &["run", "search.toml", "--out", "two", "--threads", "2"]);
     assert!(tables(&folder.join("whole")) == tables(&folder.join("two")));
+    // Nobody looks between the last two doublings but near the answer.
+    let explain = ["explain", "search.toml", "--out", "whole", "fleet/round_robin/79"];
+    let explained = String::from_utf8(command(&folder, &explain).stdout).unwrap();
+    assert!(explained.contains("no run of it is wanted") && !explained.contains("seed 42"));
     for shard in ["0/2", "1/2"] {
         let arguments = ["run", "search.toml", "--out", "shards", "--shard", shard];
         assert!(command(&folder, &arguments).status.success());

@@ -10,7 +10,6 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::print;
 use crate::store::{Index, RunId};
 use crate::sweep::{Difference, nearest, run_id};
-use crate::tables::RunIndex;
 
 /// Says what a run or a cell depends on, whether it is done, and what sets it apart from those
 /// that are.
@@ -28,9 +27,16 @@ pub(super) fn explain(place: &Where, id: &str) -> Result<Exit, CliError> {
 
 /// Returns the cell of the grid that an id or a label stands for, and the seed of a run.
 fn find(job: &Job, id: &str) -> Option<(usize, Option<u64>)> {
-    let run = RunId::parse(id).and_then(|id| job.plan.runs().find(|(_, own)| *own == id));
-    if let Some((RunIndex { cell, seed }, _)) = run {
-        return Some((cell, Some(job.grid.manifest.seeds[seed])));
+    if let Some(run_id) = RunId::parse(id) {
+        let seeds = &job.grid.manifest.seeds;
+        let of_cell = |cell: usize| {
+            let seed = seeds.iter().find(|seed| job.identity.run_id(cell, **seed) == run_id);
+            seed.map(|seed| (cell, Some(*seed)))
+        };
+        let found = (0..job.grid.num_cells()).find_map(of_cell);
+        if found.is_some() {
+            return found;
+        }
     }
     let cells = job.grid.cells().iter().enumerate();
     let named = |(place, cell): &(usize, &crate::sweep::Cell)| {
@@ -47,11 +53,15 @@ fn of_grid(
 ) -> String {
     let cell_id = job.identity.cell_id(cell);
     let label = &job.grid.cells()[cell].key.label;
-    let seeds = &job.grid.manifest.seeds;
-    let seeds = seed.map_or(seeds.clone(), |seed| vec![seed]);
+    // Of a search, or where seeds are added, not all are wanted.
+    let wanted = &job.grid.manifest.seeds[..job.plan.num_seeds(cell)];
+    let seeds = seed.map_or(wanted.to_vec(), |seed| vec![seed]);
     let done = |cell_id: &str, seed: u64| index.has_run(run_id(cell_id, seed));
     let num_done = seeds.iter().filter(|seed| done(cell_id, **seed)).count();
     let mut text = format!("cell {cell_id}: {label}\n");
+    if wanted.is_empty() {
+        say(&mut text, "no run of it is wanted, as far as is known");
+    }
     for seed in &seeds {
         let run_id = run_id(cell_id, *seed);
         let state = match failures.get(&run_id) {
@@ -59,6 +69,7 @@ fn of_grid(
             Some(failed) => {
                 format!("not done, {} when last tried: {}", failed.status, failed.error)
             }
+            None if !wanted.contains(seed) => "not wanted, as far as is known".to_owned(),
             None => "not done".to_owned(),
         };
         say(&mut text, &format!("run {run_id}: seed {seed}, {state}"));

@@ -5,12 +5,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use routesim::cluster::{ClusterSpec, StepSpec};
 use routesim::rng::Stream;
 use routesim::stats::{paired, t_interval};
 
 use super::exact::{guide_step_s, sharing_sojourn};
-use super::queue::{NO_PREFILL, Run, decodes_of, poisson, prompt_of, server, simulate};
+use super::queue::{Run, decodes_of, poisson, prompt_of, server, simulate};
+use super::sharing::guide_sharing;
 
 /// Seeds of a sweep.
 const SEEDS: u64 = 10;
@@ -111,13 +111,7 @@ fn means_of_m_g_1_are_covered() {
 
 #[test]
 fn means_of_processor_sharing_are_covered() {
-    let step = StepSpec::Compute {
-        prefill_tokens_per_sec: NO_PREFILL,
-        decode_tokens_per_sec_batch1: 80.0,
-        decode_throughput_saturation_batch: 64,
-        decode_tokens_per_sec_saturated: 3_200.0,
-    };
-    let cluster = ClusterSpec { max_batch_size: 4_000, step, ..server(1, 1.0) };
+    let cluster = guide_sharing();
     let (sojourn, _) = sharing_sojourn(10.0, 128.0, guide_step_s);
     mean_is_covered("PS, guide's curve, 10/s, 2,000 requests: mean", sojourn, |seed| {
         let trace = poisson(10.0, 2_000, seed, |work| decodes_of(128.0, work));

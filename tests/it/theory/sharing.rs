@@ -61,15 +61,20 @@ fn async_scheduling_leaves_a_place_empty_for_a_step() {
     }
 }
 
-#[test]
-fn decoding_is_processor_sharing() {
+/// A backend that shares its decode throughput, the guide's line, among all that are there.
+pub(super) fn guide_sharing() -> ClusterSpec {
     let step = StepSpec::Compute {
         prefill_tokens_per_sec: NO_PREFILL,
         decode_tokens_per_sec_batch1: 80.0,
         decode_throughput_saturation_batch: 64,
         decode_tokens_per_sec_saturated: 3_200.0,
     };
-    let cluster = ClusterSpec { max_batch_size: 4_000, step, ..server(1, 1.0) };
+    ClusterSpec { max_batch_size: 4_000, step, ..server(1, 1.0) }
+}
+
+#[test]
+fn decoding_is_processor_sharing() {
+    let cluster = guide_sharing();
     for (rate, count, fluid) in GUIDE_SHARING {
         let (sojourn, decoding) = sharing_sojourn(rate, 128.0, guide_step_s);
         let runs = replicate(|seed| {
